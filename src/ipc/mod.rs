@@ -1,0 +1,2 @@
+//! Other Postfix services, one file each.
+#![forbid(unsafe_code)]

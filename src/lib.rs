@@ -1,0 +1,29 @@
+//! smtpd-rs: a memory-safe drop-in replacement for Postfix's smtpd(8).
+//!
+//! The modules stand in the order of their layers: each uses what stands above it, never what
+//! stands below (`tests/layers.rs` holds it). docs/architecture.md has the picture.
+
+#[macro_use]
+pub mod text;
+#[macro_use]
+pub mod mail;
+pub mod sys;
+pub mod wire;
+#[macro_use]
+pub mod log;
+pub mod config;
+pub mod ipc;
+pub mod matchlist;
+pub mod restriction;
+pub mod service;
+pub mod session;
+pub mod stream;
+pub mod table;
+pub mod tls;
+
+use std::process::ExitCode;
+
+/// Runs the program: the daemon, as master(8) starts it.
+pub fn main() -> ExitCode {
+    service::main()
+}

@@ -1,0 +1,6 @@
+//! Values of mail, made by parsing only.
+#![forbid(unsafe_code)]
+
+#[macro_use]
+pub mod reply;
+pub mod client;

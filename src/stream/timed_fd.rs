@@ -1,0 +1,149 @@
+//! A descriptor whose reads and writes end in time.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// Each read or write for itself.
+    PerTransfer(Duration),
+    /// All reads and writes together until `at`. With `bytes_per_second`, each transfer earns
+    /// time, but never more than `limit` from now (smtpd_min_data_rate).
+    Deadline {
+        /// When patience ends.
+        at: Instant,
+        /// The most that may be left.
+        limit: Duration,
+        /// Bytes that earn a second.
+        bytes_per_second: Option<u32>,
+    },
+}
+
+/// A socket with patience. It tries first and waits only where the kernel has nothing.
+#[derive(Debug)]
+pub struct TimedFd {
+    fd: OwnedFd,
+    patience: Patience,
+    timed_out: bool,
+}
+
+impl TimedFd {
+    /// Takes over `fd`, a connected socket.
+    pub fn new(fd: OwnedFd, patience: Patience) -> Self {
+        Self { fd, patience, timed_out: false }
+    }
+
+    /// Sets how long to wait from now on.
+    pub fn be_patient(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Whether a read or write ended because its time was over.
+    pub fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    /// Whether a read would give something (bytes, or the end) now.
+    pub fn readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+    }
+
+    fn wait(&mut self, events: PollFlags) -> io::Result<()> {
+        loop {
+            let left = match self.patience {
+                Patience::PerTransfer(limit) => limit,
+                Patience::Deadline { at, .. } => at.saturating_duration_since(Instant::now()),
+            };
+            // Round up, so as not to spin in the last millisecond.
+            let millis = left.as_millis().saturating_add(1).min(i32::MAX as u128) as i32;
+            let timeout = if left.is_zero() {
+                PollTimeout::ZERO
+            } else {
+                PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+            };
+            match poll(&mut [PollFd::new(self.fd.as_fd(), events)], timeout) {
+                Ok(0) => {
+                    self.timed_out = true;
+                    return Err(ErrorKind::TimedOut.into());
+                }
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn expired(&mut self) -> io::Result<()> {
+        if let Patience::Deadline { at, .. } = self.patience {
+            if Instant::now() >= at {
+                self.timed_out = true;
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn earn(&mut self, bytes: usize) {
+        if let Patience::Deadline { at, limit, bytes_per_second: Some(rate @ 1..) } =
+            &mut self.patience
+        {
+            *at += Duration::from_secs_f64(bytes as f64 / f64::from(*rate));
+            *at = (*at).min(Instant::now() + *limit);
+        }
+    }
+}
+
+impl Read for TimedFd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.expired()?;
+        loop {
+            match recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(len) => {
+                    self.earn(len);
+                    return Ok(len);
+                }
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLIN)?,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Write for TimedFd {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.expired()?;
+        loop {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match send(self.fd.as_raw_fd(), buffer, flags) {
+                Ok(len) => return Ok(len),
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for TimedFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for TimedFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

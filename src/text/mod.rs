@@ -1,0 +1,9 @@
+//! Bytes and texts that have no meaning yet.
+#![forbid(unsafe_code)]
+
+#[macro_use]
+pub mod fill;
+pub mod fold;
+pub mod printable;
+pub mod split;
+pub mod xtext;

@@ -1,0 +1,71 @@
+//! TLS, the server's side.
+
+use crate::config::Config;
+use crate::log::Fatal;
+
+/// What smtpd_tls_security_level and its elder relatives come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Switches {
+    /// TLS is offered.
+    pub use_tls: bool,
+    /// TLS is demanded.
+    pub enforce_tls: bool,
+    /// AUTH only over TLS.
+    pub auth_only: bool,
+    /// The handshake comes before the greeting.
+    pub wrapper: bool,
+}
+
+impl Switches {
+    /// Works them out from the parameters.
+    pub fn of(config: &Config) -> Result<Self, Fatal> {
+        let _ = config;
+        Ok(Self::default())
+    }
+}
+
+/// An algorithm in a handshake, as the log shows it: `RSA-PSS (2048 bits)`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Algorithm {
+    /// `X25519`, `ECDHE`, `RSA-PSS`
+    pub name: String,
+    /// `prime256v1`
+    pub curve: Option<String>,
+    /// Key size; 0 where it has none.
+    pub bits: u32,
+    /// Digest of a signature: `SHA256`.
+    pub digest: Option<String>,
+}
+
+/// What a handshake came to, and what the client proved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFacts {
+    /// `TLSv1.3`
+    pub protocol: String,
+    /// `TLS_AES_256_GCM_SHA384`
+    pub cipher: String,
+    /// Bits of the key in use.
+    pub cipher_bits: u32,
+    /// Bits of the algorithm.
+    pub algorithm_bits: u32,
+    /// Key exchange (TLS 1.3).
+    pub key_exchange: Option<Algorithm>,
+    /// The server's signature (TLS 1.3).
+    pub server_signature: Option<Algorithm>,
+    /// The client's signature (TLS 1.3).
+    pub client_signature: Option<Algorithm>,
+    /// The session goes on from an earlier one.
+    pub resumed: bool,
+    /// The client showed a certificate.
+    pub has_certificate: bool,
+    /// The certificate's chain was verified.
+    pub trusted: bool,
+    /// Common name of the client, checked; may be empty.
+    pub subject: Vec<u8>,
+    /// Common name or organisation of the issuer, checked; may be empty.
+    pub issuer: Vec<u8>,
+    /// Fingerprint of the certificate: upper case hex with colons.
+    pub certificate_fingerprint: Option<Vec<u8>>,
+    /// Fingerprint of the public key.
+    pub key_fingerprint: Option<Vec<u8>>,
+}
