@@ -1,2 +1,4 @@
 //! Other Postfix services, one file each.
 #![forbid(unsafe_code)]
+
+pub mod rewrite;
