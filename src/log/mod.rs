@@ -26,7 +26,39 @@ pub struct Fatal(pub Vec<u8>);
 
 /// Writes a record.
 pub fn write(severity: Severity, text: &[u8]) {
+    #[cfg(test)]
+    captured::add(severity, text);
     let _ = (severity, text);
+}
+
+/// What a test's thread has logged.
+#[cfg(test)]
+pub mod captured {
+    use std::cell::RefCell;
+
+    use super::Severity;
+
+    thread_local! {
+        static RECORDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Keeps a record, as `warning: text`.
+    pub(super) fn add(severity: Severity, text: &[u8]) {
+        let prefix = match severity {
+            Severity::Info => "",
+            Severity::Warning => "warning: ",
+            Severity::Error => "error: ",
+            Severity::Fatal => "fatal: ",
+            Severity::Panic => "panic: ",
+        };
+        let record = format!("{prefix}{}", String::from_utf8_lossy(text));
+        RECORDS.with_borrow_mut(|records| records.push(record));
+    }
+
+    /// The records of this thread since the last call.
+    pub fn take() -> Vec<String> {
+        RECORDS.take()
+    }
 }
 
 /// Logs at severity info: `info!("connect from {}", namaddr)`.

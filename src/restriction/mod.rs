@@ -38,6 +38,8 @@ pub struct Facts<'a> {
     pub in_transaction: bool,
     /// A before-queue filter is in use (smtpd_proxy_filter).
     pub proxied: bool,
+    /// The client asked for SMTPUTF8.
+    pub smtputf8: bool,
 }
 
 /// A refusal: the reply is complete, and has been logged.
