@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Byte formats of conversations; no I/O. Every byte here is somebody else's.
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests may panic"))]
+
+pub mod attr;
+pub mod master;
+pub mod record;
