@@ -4,3 +4,8 @@
 #[macro_use]
 pub mod reply;
 pub mod client;
+pub mod date;
+pub mod dsn;
+pub mod fingerprint;
+pub mod hostname;
+pub mod verp;

@@ -6,4 +6,5 @@ pub mod fill;
 pub mod fold;
 pub mod printable;
 pub mod split;
+pub mod uxtext;
 pub mod xtext;
