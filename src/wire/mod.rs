@@ -4,5 +4,6 @@
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests may panic"))]
 
 pub mod attr;
+pub mod command;
 pub mod master;
 pub mod record;

@@ -1,0 +1,165 @@
+//! A command line into words.
+//!
+//! Words are separated by white space; `<…>` and `"…"` keep theirs, whatever stands directly after
+//! the closing character goes on with the word; `\` protects one byte. `to:` and `from:` end a word,
+//! so `MAIL FROM:<a>` has three. As Postfix: `smtpd_token()`.
+
+/// A word of a command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The bytes, quotes and brackets included.
+    pub text: Vec<u8>,
+    /// Whether all that was opened was closed.
+    pub kind: TokenKind,
+}
+
+/// What is known of a [`Token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A word.
+    Other,
+    /// A `<` or `"` has no end.
+    Error,
+}
+
+/// The words of `line`, which ends at its first NUL. No more bytes than `line` has come out.
+pub fn tokens(line: &[u8]) -> Vec<Token> {
+    let end = memchr::memchr(0, line).unwrap_or(line.len());
+    let (mut rest, _) = line.split_at_checked(end).unwrap_or((line, &[]));
+    let mut tokens = Vec::with_capacity(4);
+    while let Some(token) = next_token(&mut rest) {
+        tokens.push(token);
+    }
+    tokens
+}
+
+fn next_token(rest: &mut &[u8]) -> Option<Token> {
+    let mut text = Vec::new();
+    let mut kind = TokenKind::Other;
+    while let Some(byte) = take(rest) {
+        match byte {
+            byte if is_space(byte) => {
+                if !text.is_empty() {
+                    break;
+                }
+            }
+            b'<' | b'"' => {
+                let end = if byte == b'<' { b'>' } else { byte };
+                if !quoted(rest, &mut text, byte, end) {
+                    kind = TokenKind::Error;
+                }
+            }
+            b':' => {
+                text.push(byte);
+                if text.eq_ignore_ascii_case(b"to:") || text.eq_ignore_ascii_case(b"from:") {
+                    break;
+                }
+            }
+            b'\\' => {
+                text.push(byte);
+                text.extend(take(rest));
+            }
+            byte => text.push(byte),
+        }
+    }
+    (!text.is_empty()).then_some(Token { text, kind })
+}
+
+/// Copies up to the end of what `start` opened, and whether there is one; in `<…>` both brackets
+/// and strings nest.
+fn quoted(rest: &mut &[u8], text: &mut Vec<u8>, start: u8, end: u8) -> bool {
+    text.push(start);
+    let mut wanted = vec![end];
+    while let (Some(&close), Some(byte)) = (wanted.last(), take(rest)) {
+        text.push(byte);
+        if byte == b'\\' {
+            text.extend(take(rest));
+        } else if byte == close {
+            wanted.pop();
+            if wanted.is_empty() {
+                return true;
+            }
+        } else if byte == b'"' {
+            wanted.push(b'"');
+        } else if byte == b'<' && close == b'>' {
+            wanted.push(b'>');
+        }
+    }
+    false
+}
+
+fn take(rest: &mut &[u8]) -> Option<u8> {
+    let (&byte, after) = rest.split_first()?;
+    *rest = after;
+    Some(byte)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words; a word that is in error has `!` before it.
+    fn words(line: &str) -> Vec<String> {
+        tokens(line.as_bytes())
+            .into_iter()
+            .map(|token| {
+                let mark = if token.kind == TokenKind::Error { "!" } else { "" };
+                format!("{mark}{}", String::from_utf8(token.text).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn white_space_separates_words() {
+        assert_eq!(words("  EHLO \t x\x0b\x0c y\r"), ["EHLO", "x", "y"]);
+        assert_eq!(words(" \t "), [""; 0]);
+        assert_eq!(words(""), [""; 0]);
+    }
+
+    #[test]
+    fn to_and_from_end_a_word() {
+        assert_eq!(words("MAIL FROM:<a@b> SIZE=1"), ["MAIL", "FROM:", "<a@b>", "SIZE=1"]);
+        assert_eq!(words("rcpt tO: <a@b>"), ["rcpt", "tO:", "<a@b>"]);
+        assert_eq!(words("xto:a from:b:c"), ["xto:a", "from:", "b:c"]);
+        assert_eq!(words(": a"), [":", "a"]);
+    }
+
+    #[test]
+    fn brackets_and_quotes_keep_white_space() {
+        assert_eq!(words("<a b> \"c d\"e<f g>h i"), ["<a b>", "\"c d\"e<f g>h", "i"]);
+        assert_eq!(words("<a <b c> d>e"), ["<a <b c> d>e"]);
+        assert_eq!(words("<\"a > b\" c>"), ["<\"a > b\" c>"]);
+        assert_eq!(words("\"a < b\" c"), ["\"a < b\"", "c"]);
+    }
+
+    #[test]
+    fn a_backslash_protects_one_byte() {
+        assert_eq!(words("a\\ b c"), ["a\\ b", "c"]);
+        assert_eq!(words("<a\\> b> c"), ["<a\\> b>", "c"]);
+        assert_eq!(words("a\\"), ["a\\"]);
+    }
+
+    #[test]
+    fn what_is_not_closed_is_an_error() {
+        assert_eq!(words("x <a b"), ["x", "!<a b"]);
+        assert_eq!(words("\"a b"), ["!\"a b"]);
+        assert_eq!(words("<a\\>"), ["!<a\\>"]);
+        assert_eq!(words("<\"a>"), ["!<\"a>"]);
+    }
+
+    #[test]
+    fn the_line_ends_at_the_first_nul() {
+        assert_eq!(words("NOOP a\0b c"), ["NOOP", "a"]);
+    }
+
+    #[test]
+    fn no_input_makes_more_bytes_than_it_has() {
+        let line = "<\"\\ \t:<>".repeat(300);
+        let all: usize = tokens(line.as_bytes()).iter().map(|token| token.text.len()).sum();
+        assert!(all <= line.len());
+    }
+}
