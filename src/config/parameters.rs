@@ -45,7 +45,7 @@ macro_rules! parameters {
 
         impl Parameters {
             /// Evaluates all parameters in order.
-            pub fn load(loader: &mut Loader<'_>) -> Result<Self, Fatal> {
+            pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Self, Fatal> {
                 let mut rows = TABLE.iter();
                 $( let $name = loader.load::<kinds::$kind>(next(&mut rows))?; )*
                 Ok(Self { $( $name, )* })
@@ -120,7 +120,7 @@ parameters! {
     /// Must differ from myhostname, otherwise unused by smtpd.
     relayhost: Str = "";
     /// Directory of daemon programs.
-    daemon_directory: Str (1, 0) = "/usr/libexec/postfix";
+    daemon_directory: Str (1, 0) = "/usr/lib/postfix/sbin";
     /// Writable state directory ($data_directory in values).
     data_directory: Str (1, 0) = "/var/lib/postfix";
     /// Directory of postdrop etc.
@@ -130,7 +130,7 @@ parameters! {
     /// Working directory, chroot directory, IPC socket root.
     queue_directory: Str (1, 0) = "/var/spool/postfix";
     /// Directory of loadable map plugins.
-    shlib_directory: Str (1, 0) = "no";
+    shlib_directory: Str (1, 0) = "/usr/lib/postfix";
     /// Parsed, but lock path uses compiled-in "pid".
     process_id_directory: Str (1, 0) = "pid";
     /// Own addresses: all, loopback-only, or hosts.

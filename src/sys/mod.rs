@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The kernel and the C library: the one room, besides `tls::ffi`, where unsafe code may stand.
+
+pub mod interfaces;
+pub mod process;
+pub mod users;

@@ -68,7 +68,16 @@ macro_rules! displayed {
     )* };
 }
 
-displayed!(u8 u16 u32 u64 usize i32 i64 isize char IpAddr std::io::Error std::fmt::Arguments<'_>);
+displayed!(u8 u16 u32 u64 usize i32 i64 isize char IpAddr std::fmt::Arguments<'_>);
+
+impl Bytes for std::io::Error {
+    /// As `%m` in C: without the number that Rust adds.
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let text = self.to_string();
+        let end = text.find(" (os error ").unwrap_or(text.len());
+        out.extend_from_slice(&text.as_bytes()[..end]);
+    }
+}
 
 /// The number of `{}` in `text`.
 pub const fn holes(text: &str) -> usize {
@@ -128,5 +137,11 @@ mod tests {
     #[test]
     fn a_hole_in_a_value_is_not_filled() {
         assert_eq!(fill!("{} {}", "{}", "b"), b"{} b");
+    }
+
+    #[test]
+    fn an_error_is_named_as_in_c() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(fill!("open: {}", error), b"open: No such file or directory");
     }
 }

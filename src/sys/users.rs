@@ -1,0 +1,124 @@
+//! Accounts and groups.
+//!
+//! The accounts of a mail system are local: they are looked up in /etc/passwd and /etc/group,
+//! each read once, and only what is missing there is asked of the name service switch.
+
+use std::fs;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+}
+
+/// The local accounts and groups as they were read.
+#[derive(Debug)]
+pub struct Accounts {
+    passwd: Vec<u8>,
+    group: Vec<u8>,
+}
+
+impl Accounts {
+    /// Reads them. A file that cannot be read has none.
+    pub fn read() -> Self {
+        Self {
+            passwd: fs::read("/etc/passwd").unwrap_or_default(),
+            group: fs::read("/etc/group").unwrap_or_default(),
+        }
+    }
+
+    /// The user of that name.
+    pub fn user(&self, name: &[u8]) -> Option<Account> {
+        rows(&self.passwd).find(|row| row.name == name).map(Row::account).or_else(|| {
+            let user = User::from_name(std::str::from_utf8(name).ok()?).ok()??;
+            Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+        })
+    }
+
+    /// The first user that has the id.
+    pub fn name_of_user(&self, uid: u32) -> Option<Vec<u8>> {
+        let local = rows(&self.passwd).find(|row| row.id == uid).map(|row| row.name.to_vec());
+        local.or_else(|| Some(User::from_uid(Uid::from_raw(uid)).ok()??.name.into_bytes()))
+    }
+
+    /// The id of the group of that name.
+    pub fn group(&self, name: &[u8]) -> Option<u32> {
+        rows(&self.group).find(|row| row.name == name).map(|row| row.id).or_else(|| {
+            let group = Group::from_name(std::str::from_utf8(name).ok()?).ok()??;
+            Some(group.gid.as_raw())
+        })
+    }
+
+    /// The first group that has the id.
+    pub fn name_of_group(&self, gid: u32) -> Option<Vec<u8>> {
+        let local = rows(&self.group).find(|row| row.id == gid).map(|row| row.name.to_vec());
+        local.or_else(|| Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name.into_bytes()))
+    }
+}
+
+/// A line of either file: `name:password:id:…`.
+struct Row<'a> {
+    name: &'a [u8],
+    id: u32,
+    /// passwd: the group id, group: the members.
+    next: &'a [u8],
+}
+
+impl Row<'_> {
+    fn account(self) -> Account {
+        Account { uid: self.id, gid: number(self.next).unwrap_or(u32::MAX) }
+    }
+}
+
+fn rows(text: &[u8]) -> impl Iterator<Item = Row<'_>> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let name = fields.next()?;
+        let _password = fields.next()?;
+        let id = number(fields.next()?)?;
+        let next = fields.next()?;
+        // `+` and `-` stand for NIS, in the files of old systems.
+        let plain = !matches!(name.first(), None | Some(b'+' | b'-' | b'#'));
+        plain.then_some(Row { name, id, next })
+    })
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> Accounts {
+        Accounts {
+            passwd: b"root:x:0:0::/:/bin/sh\n+:::\npostfix:x:102:105::/:\nother:x:102:7::/:\nbad\n"
+                .to_vec(),
+            group: b"root:x:0:\npostdrop:x:106:a,b\n".to_vec(),
+        }
+    }
+
+    #[test]
+    fn local_accounts_are_found_in_the_files() {
+        let accounts = accounts();
+        assert_eq!(accounts.user(b"postfix"), Some(Account { uid: 102, gid: 105 }));
+        assert_eq!(accounts.name_of_user(102), Some(b"postfix".to_vec()));
+        assert_eq!(accounts.group(b"postdrop"), Some(106));
+        assert_eq!(accounts.name_of_group(106), Some(b"postdrop".to_vec()));
+    }
+
+    #[test]
+    fn what_is_nowhere_is_not_found() {
+        let accounts = accounts();
+        assert_eq!(accounts.user(b"no such user"), None);
+        assert_eq!(accounts.user(b"bad"), None);
+        assert_eq!(accounts.user(b"\xff"), None);
+        assert_eq!(accounts.group(b"no such group"), None);
+    }
+}
