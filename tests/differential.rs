@@ -1,0 +1,302 @@
+//! Every transcript, played against the installed smtpd and against ours, side by side.
+//!
+//! Replies are compared byte for byte, log lines and queue files with masks over what can't be
+//! equal (times, ids, ports). What differs on purpose stands in `tests/differential/known.txt`;
+//! an entry that no longer differs is an error too. What the transcript itself says must be true
+//! of both.
+//!
+//! ```text
+//! cargo test --test differential [-- NAME…] [--record] [--keep] [--times]
+//! ```
+//!
+//! `NAME`: only transcripts whose name contains it. `--record`: write what the installed smtpd
+//! says into the files. `--keep`: leave the instance's directory. Environment:
+//! `SMTPD_RS_BINARY` (ours; else the one that cargo built), `SMTPD_REFERENCE` (theirs; else the
+//! one in `daemon_directory`), `SMTPD_REFERENCE_ONLY=1` (theirs on both sides, for writing
+//! transcripts). It needs root, Postfix, util-linux and iproute2; elsewhere it says so, and fails
+//! only where `CI` is set.
+
+mod support;
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use support::compare::{self, Known};
+use support::player::{self, Reading, Run};
+use support::transcript::{self, Transcript};
+use support::world::{self, Binaries, Side, World};
+
+/// Set in the process that runs inside the namespaces.
+const INSIDE: &str = "SMTPD_RS_INSIDE_WORLD";
+/// Transcripts played at a time: they mostly wait.
+const PLAYERS: usize = 6;
+
+fn main() -> ExitCode {
+    let options = Options::read();
+    let result = if env::var_os(INSIDE).is_some() { play_all(&options) } else { go_inside() };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("differential: {error}"));
+            say("0 passed, 1 failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Default)]
+struct Options {
+    names: Vec<String>,
+    record: bool,
+    keep: bool,
+    times: bool,
+}
+
+impl Options {
+    fn read() -> Options {
+        let mut options = Options::default();
+        for argument in env::args().skip(1) {
+            match argument.as_str() {
+                "--record" => options.record = true,
+                "--keep" => options.keep = true,
+                "--times" => options.times = true,
+                flag if flag.starts_with('-') => (), // those of the usual test harness
+                _ => options.names.push(argument),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|part| name.contains(part.as_str()))
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Starts this program again in namespaces of its own, or says why it can't.
+fn go_inside() -> Result<bool, Box<dyn Error>> {
+    let missing = missing();
+    if missing.is_empty() {
+        let program = env::current_exe()?;
+        let status = Command::new("unshare")
+            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .arg(program)
+            .args(env::args_os().skip(1))
+            .env(INSIDE, "1")
+            .status()?;
+        return Ok(status.success());
+    }
+    say(&format!("differential: skipped, since this needs {}", missing.join(", ")));
+    let fails = env::var_os("CI").is_some();
+    say(if fails { "0 passed, 1 failed" } else { "0 passed, 0 failed" });
+    Ok(!fails)
+}
+
+/// What this machine lacks.
+fn missing() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if !nix::unistd::geteuid().is_root() {
+        missing.push("root");
+    }
+    for (program, flag, what) in [
+        ("postconf", "-d", "an installed Postfix"),
+        ("ip", "-V", "ip (iproute2)"),
+        ("unshare", "--version", "unshare (util-linux)"),
+    ] {
+        if !Command::new(program).arg(flag).output().is_ok_and(|output| output.status.success()) {
+            missing.push(what);
+        }
+    }
+    if missing.is_empty() {
+        let allowed = Command::new("unshare").args(["-mnpf", "--mount-proc", "true"]).output();
+        if !allowed.is_ok_and(|output| output.status.success()) {
+            missing.push("the right to make namespaces");
+        }
+    }
+    missing
+}
+
+fn binaries() -> Result<Binaries, Box<dyn Error>> {
+    let output = Command::new("postconf").args(["-dh", "daemon_directory"]).output()?;
+    let daemons = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    let path = |name: &str| env::var_os(name).map(PathBuf::from);
+    let theirs = path("SMTPD_REFERENCE").unwrap_or_else(|| daemons.join("smtpd"));
+    let ours = if reference_only() {
+        theirs.clone()
+    } else {
+        path("SMTPD_RS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into())
+    };
+    Ok(Binaries { theirs, ours, daemons })
+}
+
+fn reference_only() -> bool {
+    env::var_os("SMTPD_REFERENCE_ONLY").is_some() || Options::read().record
+}
+
+/// Inside: plays the transcripts, prints what differs and the sum.
+fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let begin = Instant::now();
+    let mut transcripts = transcript::all()?;
+    let known = Known::parse(&fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/known.txt"),
+    )?)?;
+    let mut failed = 0;
+    for name in known.names().filter(|name| !transcripts.iter().any(|t| t.name == **name)) {
+        say(&format!("FAILED  known.txt: there is no transcript {name}"));
+        failed += 1;
+    }
+    transcripts.retain(|transcript| options.wants(&transcript.name));
+    world::enter().map_err(|error| error.to_string())?;
+    let mut world = World::start(&transcripts, &binaries()?).map_err(|error| error.to_string())?;
+    let next = AtomicUsize::new(0);
+    let reports = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..PLAYERS {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(transcript) = transcripts.get(at) else { break };
+                    let begin = Instant::now();
+                    let lines = judge(&world, transcript, at, &known, options.record);
+                    if options.times {
+                        say(&format!("{:6.2}s {}", begin.elapsed().as_secs_f64(), transcript.name));
+                    }
+                    if !lines.is_empty() {
+                        say(&format!("FAILED  {}", transcript.name));
+                        lines.iter().for_each(|line| say(&format!("        {line}")));
+                    }
+                    if let Ok(mut reports) = reports.lock() {
+                        reports.push(lines.is_empty());
+                    }
+                }
+            });
+        }
+    });
+    let reports = reports.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let passed = reports.iter().filter(|passed| **passed).count();
+    failed += reports.len() - passed;
+    if options.keep {
+        say(&format!("kept {}", world.keep().display()));
+    }
+    drop(world);
+    say(&format!("transcripts beside the original, {:.0} seconds", begin.elapsed().as_secs_f64()));
+    say(&format!("{passed} passed, {failed} failed"));
+    Ok(failed == 0)
+}
+
+/// Plays one transcript on both sides; gives the lines of complaint.
+fn judge(
+    world: &World,
+    transcript: &Transcript,
+    at: usize,
+    known: &Known,
+    record: bool,
+) -> Vec<String> {
+    if record {
+        let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
+        return match record_run(transcript, &run) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![error.to_string()],
+        };
+    }
+    let theirs = player::play(world, transcript, at, Side::Theirs, Reading::AsWritten);
+    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
+    let difference = known.of(&transcript.name);
+    let mut complaints = Vec::new();
+    if !reference_only() {
+        complaints.extend(unexpected(&theirs, &ours, difference));
+        complaints.extend(untrue("ours", transcript, &ours));
+    }
+    if difference.is_none() {
+        complaints.extend(untrue("theirs", transcript, &theirs));
+        if reference_only() {
+            complaints.extend(unexpected(&theirs, &ours, None));
+        }
+    }
+    complaints
+}
+
+/// Differences between both sides that are not known, and known ones that are none.
+fn unexpected(theirs: &Run, ours: &Run, known: Option<&compare::Difference>) -> Vec<String> {
+    let mut expected = known.map_or(Vec::new(), |known| known.lines.clone());
+    let mut complaints = Vec::new();
+    for (what, theirs, ours) in [
+        ("replies", &theirs.dialogue, &ours.dialogue),
+        ("log", &theirs.log, &ours.log),
+        ("queue file", &theirs.queue, &ours.queue),
+    ] {
+        let mut found = Vec::new();
+        for line in compare::difference(theirs, ours) {
+            match expected.iter().position(|known| *known == line) {
+                Some(at) => drop(expected.remove(at)),
+                None => found.push(line),
+            }
+        }
+        if !found.is_empty() {
+            complaints.push(format!("{what}: theirs (-), ours (+)"));
+            complaints.extend(compare::in_context(theirs, ours, &found));
+        }
+    }
+    for line in expected {
+        complaints.push(format!("known.txt, but no longer so: {line}"));
+    }
+    complaints
+}
+
+/// What the transcript says and one side doesn't do.
+fn untrue(side: &str, transcript: &Transcript, run: &Run) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let wanted = transcript.sessions.iter().flat_map(|session| &session.steps);
+    for step in wanted {
+        let transcript::Step::Expect { lines, line } = step else { continue };
+        let nothing = Vec::new();
+        let seen = run.seen.iter().find(|(at, _)| at == line).map_or(&nothing, |(_, seen)| seen);
+        let difference = compare::difference(lines, seen);
+        if !difference.is_empty() {
+            complaints.push(format!("line {}: written (-), {side} (+)", line + 1));
+            complaints.extend(difference);
+        }
+    }
+    if let Some(missing) = compare::first_missing(&transcript.log, &run.log) {
+        complaints.push(format!("{side}: this line is not in the log, or not in this order:"));
+        complaints.push(format!("  {missing}"));
+    }
+    complaints
+}
+
+/// Writes what was seen into the transcript's file: replies in their places, the log at the end.
+fn record_run(transcript: &Transcript, run: &Run) -> Result<(), Box<dyn Error>> {
+    let mut lines: Vec<String> = Vec::new();
+    for (at, line) in transcript.source.iter().enumerate() {
+        if line.starts_with("L:") {
+            continue;
+        }
+        if line.starts_with("S:") || line.starts_with("S!") {
+            if let Some((_, seen)) = run.seen.iter().find(|(place, _)| *place == at) {
+                lines.extend(seen.iter().cloned());
+            }
+            continue;
+        }
+        lines.push(line.clone());
+    }
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    let log = run.log.iter().filter(|line| !line.starts_with("connect from"));
+    lines.push(String::new());
+    lines.extend(log.map(|line| format!("L: {line}")));
+    let path = transcript::directory().join(format!("{}.smtp", transcript.name));
+    fs::write(path, lines.join("\n") + "\n")?;
+    Ok(())
+}

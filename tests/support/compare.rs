@@ -1,0 +1,106 @@
+//! Two lists of lines, compared; and the differences that are known.
+
+use std::collections::HashMap;
+
+/// The lines that only one side has: `- theirs`, `+ ours`, in order.
+pub(crate) fn difference(theirs: &[String], ours: &[String]) -> Vec<String> {
+    let width = ours.len() + 1;
+    // common[i][j]: the longest common subsequence of theirs[i..] and ours[j..].
+    let mut common = vec![0u32; (theirs.len() + 1) * width];
+    for i in (0..theirs.len()).rev() {
+        for j in (0..ours.len()).rev() {
+            common[i * width + j] = if theirs[i] == ours[j] {
+                common[(i + 1) * width + j + 1] + 1
+            } else {
+                common[(i + 1) * width + j].max(common[i * width + j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < theirs.len() || j < ours.len() {
+        if i < theirs.len() && j < ours.len() && theirs[i] == ours[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j >= ours.len()
+            || i < theirs.len() && common[(i + 1) * width + j] >= common[i * width + j + 1]
+        {
+            lines.push(format!("- {}", theirs[i]));
+            i += 1;
+        } else {
+            lines.push(format!("+ {}", ours[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+/// The lines of `found`, each after what the client sent before it.
+pub(crate) fn in_context(theirs: &[String], ours: &[String], found: &[String]) -> Vec<String> {
+    let (mut shown, mut last) = (Vec::new(), None);
+    for line in found {
+        let (side, text) = line.split_at(2);
+        let lines = if side == "- " { theirs } else { ours };
+        let place = lines.iter().position(|l| l == text).unwrap_or(0);
+        let sent = lines[..place].iter().rev().find(|l| l.starts_with("C: "));
+        if sent != last {
+            shown.extend(sent.map(|sent| format!("  {sent}")));
+            last = sent;
+        }
+        shown.push(line.clone());
+    }
+    shown
+}
+
+/// Whether `wanted` stand in `lines` in this order; the first that doesn't.
+pub(crate) fn first_missing<'a>(wanted: &'a [String], lines: &[String]) -> Option<&'a String> {
+    let mut rest = lines.iter();
+    wanted.iter().find(|want| !rest.any(|line| line == *want))
+}
+
+/// What differs on purpose: by transcript, the difference and its reason.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<String, Difference>);
+
+/// A difference that is meant.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// Why.
+    pub(crate) reason: String,
+    /// The lines `- theirs` and `+ ours`.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Known {
+    /// Reads `known.txt`: `[transcript]`, lines of reason, lines with `- ` or `+ `.
+    pub(crate) fn parse(text: &str) -> Result<Known, String> {
+        let mut known = Known::default();
+        let mut name = String::new();
+        for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
+            if let Some(inner) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                name = inner.to_owned();
+                if known.0.insert(name.clone(), Difference::default()).is_some() {
+                    return Err(format!("{name} stands there twice"));
+                }
+                continue;
+            }
+            let entry = known.0.get_mut(&name).ok_or("a line before the first [transcript]")?;
+            if line.starts_with("- ") || line.starts_with("+ ") {
+                entry.lines.push(line.to_owned());
+            } else {
+                entry.reason.push_str(line.trim());
+                entry.reason.push(' ');
+            }
+        }
+        match known.0.iter().find(|(_, entry)| entry.reason.is_empty()) {
+            Some((name, _)) => Err(format!("{name} has no reason")),
+            None => Ok(known),
+        }
+    }
+
+    pub(crate) fn of(&self, name: &str) -> Option<&Difference> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+}

@@ -1,0 +1,10 @@
+//! What the tests share: transcripts, and the private world in which they are played.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+pub(crate) mod certificates;
+pub(crate) mod compare;
+pub(crate) mod dns;
+pub(crate) mod mask;
+pub(crate) mod player;
+pub(crate) mod transcript;
+pub(crate) mod world;

@@ -1,0 +1,364 @@
+//! Plays a transcript against a listener, and notes what it sees.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
+use openssl::ssl::{
+    SslContext, SslContextBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode,
+    SslStream, SslVerifyMode, SslVersion,
+};
+
+use super::transcript::{self, Session, Step, Tls, Transcript};
+use super::world::{Side, World};
+
+/// What one side did with a transcript; masked.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    /// The dialogue: `C …` as sent (shortened), `S: …` and `S! …` as seen.
+    pub(crate) dialogue: Vec<String>,
+    /// What each `Expect` has seen: the line in the file where it stands, and the lines.
+    pub(crate) seen: Vec<(usize, Vec<String>)>,
+    /// The log lines.
+    pub(crate) log: Vec<String>,
+    /// The queue files, one after the other.
+    pub(crate) queue: Vec<String>,
+}
+
+/// How to know that a reply is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As many replies as the transcript has.
+    AsWritten,
+    /// Until the server is quiet: for recording.
+    UntilQuiet,
+}
+
+/// Longest wait for a reply.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How long the server must say nothing, to be taken as quiet.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Plays all sessions of `transcript`, the one with number `at`, against one side.
+pub(crate) fn play(
+    world: &World,
+    transcript: &Transcript,
+    at: usize,
+    side: Side,
+    reading: Reading,
+) -> Run {
+    let mut run = Run::default();
+    let mut tls = Tickets::default();
+    for (number, session) in transcript.sessions.iter().enumerate() {
+        if number > 0 {
+            run.dialogue.push("--".to_owned());
+        }
+        let (from, to) = world.addresses(at, side, session.client);
+        let mut player =
+            Player { world, at, side, reading, tls: &mut tls, line: Line::Gone, input: Vec::new() };
+        match dial(from, to) {
+            Ok(stream) => player.line = Line::Plain(stream),
+            Err(error) => run.dialogue.push(format!("S! no connection: {error}")),
+        }
+        player.session(session, &mut run);
+        drop(player);
+        world.wait_for_ends(at, side, number + 1);
+    }
+    run.log = world.log(at, side);
+    run.collect(world, at, side);
+    run
+}
+
+impl Run {
+    /// Gets the queue files, and masks everything.
+    fn collect(&mut self, world: &World, at: usize, side: Side) {
+        let mut ids: Vec<String> = Vec::new();
+        for line in self.dialogue.iter().chain(&self.log) {
+            let id = world.mask.queue_id(line).map(str::to_owned);
+            ids.extend(id.filter(|id| id != "NOQUEUE" && !ids.contains(id)));
+        }
+        for id in &ids {
+            self.queue.extend(world.queue_file(id));
+        }
+        let words = world.replacements(at, side);
+        let lists = [&mut self.dialogue, &mut self.log, &mut self.queue].into_iter();
+        for line in lists.chain(self.seen.iter_mut().map(|(_, lines)| lines)).flatten() {
+            *line = world.mask.line(line, &ids, &words);
+        }
+    }
+}
+
+/// What is kept of TLS from session to session.
+#[derive(Default)]
+struct Tickets {
+    context: Option<SslContext>,
+    session: Arc<Mutex<Option<SslSession>>>,
+}
+
+enum Line {
+    Plain(TcpStream),
+    Tls(SslStream<TcpStream>),
+    Gone,
+}
+
+struct Player<'w> {
+    world: &'w World,
+    at: usize,
+    side: Side,
+    reading: Reading,
+    tls: &'w mut Tickets,
+    line: Line,
+    input: Vec<u8>,
+}
+
+impl Player<'_> {
+    fn session(&mut self, session: &Session, run: &mut Run) {
+        let mut noted: Vec<String> = Vec::new();
+        for step in &session.steps {
+            match step {
+                Step::Send(bytes) => {
+                    run.dialogue.push(format!("C: {}", shorten(bytes)));
+                    self.send(bytes);
+                }
+                Step::Expect { lines, line } => {
+                    let mut seen = std::mem::take(&mut noted);
+                    self.expect(lines, &mut seen);
+                    run.dialogue.extend(seen.iter().cloned());
+                    run.seen.push((*line, seen));
+                }
+                Step::Tls(how) => noted.push(self.handshake(how)),
+                Step::Close => self.line = Line::Gone,
+                Step::Reset => self.reset(),
+                Step::Shutdown => self.shut(),
+                Step::Pause(time) => std::thread::sleep(*time),
+                Step::WaitForLog(text) => self.world.wait_for_line(self.at, self.side, text),
+            }
+        }
+        run.dialogue.append(&mut noted);
+        self.leftovers(run);
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        // A server that hung up is seen when its replies are read.
+        let _ = match &mut self.line {
+            Line::Plain(stream) => stream.write_all(bytes),
+            Line::Tls(stream) => stream.write_all(bytes),
+            Line::Gone => Ok(()),
+        };
+    }
+
+    fn expect(&mut self, wanted: &[String], seen: &mut Vec<String>) {
+        if matches!(self.line, Line::Gone) {
+            return;
+        }
+        if self.reading == Reading::UntilQuiet {
+            return self.read_until_quiet(seen);
+        }
+        let replies = wanted.iter().filter(|line| is_last(line)).count();
+        let mut read = 0;
+        while read < replies {
+            match self.read_line(PATIENCE) {
+                Got::Line(line) => {
+                    read += usize::from(is_last(&line));
+                    seen.push(line);
+                }
+                other => return self.give_up(&other, seen),
+            }
+        }
+        if wanted.iter().any(|line| line == "S! closed") {
+            loop {
+                match self.read_line(PATIENCE) {
+                    Got::Line(line) => seen.push(line),
+                    other => return self.give_up(&other, seen),
+                }
+            }
+        }
+    }
+
+    fn read_until_quiet(&mut self, seen: &mut Vec<String>) {
+        let mut patience = PATIENCE;
+        loop {
+            match self.read_line(patience) {
+                Got::Line(line) => seen.push(line),
+                Got::Nothing if !seen.is_empty() => return,
+                other => return self.give_up(&other, seen),
+            }
+            patience = QUIET;
+        }
+    }
+
+    /// The server closed, or says nothing: the session is over.
+    fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
+        if !self.input.is_empty() {
+            seen.push(format!("S! unfinished {}", transcript::show(&self.input)));
+        }
+        seen.push(if *got == Got::End { "S! closed" } else { "S! silent" }.to_owned());
+        self.line = Line::Gone;
+    }
+
+    /// What the server said without being looked for.
+    fn leftovers(&mut self, run: &mut Run) {
+        while let Got::Line(line) = self.read_line(Duration::from_millis(1)) {
+            run.dialogue.push(line);
+        }
+    }
+
+    fn read_line(&mut self, patience: Duration) -> Got {
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                let text = line.strip_suffix(b"\r\n").unwrap_or(&line);
+                return Got::Line(format!("S: {}", transcript::show(text)));
+            }
+            let mut buffer = [0; 4096];
+            let read = match &mut self.line {
+                Line::Plain(stream) => {
+                    let _ = stream.set_read_timeout(Some(patience));
+                    stream.read(&mut buffer)
+                }
+                Line::Tls(stream) => {
+                    let _ = stream.get_ref().set_read_timeout(Some(patience));
+                    stream.read(&mut buffer)
+                }
+                Line::Gone => Ok(0),
+            };
+            match read {
+                Ok(0) => return Got::End,
+                Ok(length) => self.input.extend_from_slice(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Got::Nothing,
+                Err(_) => return Got::End,
+            }
+        }
+    }
+
+    fn shut(&mut self) {
+        let _ = match &mut self.line {
+            Line::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Line::Tls(stream) => stream.shutdown().map(drop).map_err(io::Error::other),
+            Line::Gone => Ok(()),
+        };
+    }
+
+    /// Without lingering, a close becomes a reset.
+    fn reset(&mut self) {
+        if let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) {
+            let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+            let _ = setsockopt(&stream, sockopt::Linger, &linger);
+        }
+    }
+
+    fn handshake(&mut self, how: &Tls) -> String {
+        let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) else {
+            return "S! tls without a connection".to_owned();
+        };
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        match self.connect_tls(stream, how) {
+            Ok(stream) => {
+                let ssl = stream.ssl();
+                let cipher = ssl.current_cipher().map_or("", |cipher| cipher.name());
+                let reused = if ssl.session_reused() { " reused" } else { "" };
+                let said = format!("S! tls {} {cipher}{reused}", ssl.version_str());
+                self.line = Line::Tls(stream);
+                said
+            }
+            Err(_) => "S! tls failed".to_owned(),
+        }
+    }
+
+    fn connect_tls(
+        &mut self,
+        stream: TcpStream,
+        how: &Tls,
+    ) -> Result<SslStream<TcpStream>, Box<dyn std::error::Error>> {
+        let context = match self.tls.context.take().filter(|_| how.resume) {
+            Some(context) => context,
+            None => self.context(how)?,
+        };
+        let mut ssl = openssl::ssl::Ssl::new(&context)?;
+        if let Some(name) = &how.sni {
+            ssl.set_hostname(name)?;
+        }
+        let kept = self.tls.session.lock().map_err(|_| "poisoned")?.take();
+        if let Some(session) = kept.filter(|_| how.resume) {
+            // SAFETY: the session was made with the same context, which `resume` takes again.
+            unsafe { ssl.set_session(&session)? };
+        }
+        self.tls.context = Some(context);
+        Ok(ssl.connect(stream).map_err(|error| error.to_string())?)
+    }
+
+    fn context(&self, how: &Tls) -> Result<SslContext, Box<dyn std::error::Error>> {
+        let mut builder = SslContextBuilder::new(SslMethod::tls_client())?;
+        builder.set_verify(SslVerifyMode::NONE);
+        builder
+            .set_min_proto_version(how.min.as_deref().map(version).or(Some(SslVersion::TLS1)))?;
+        builder.set_max_proto_version(how.max.as_deref().map(version))?;
+        builder.set_cipher_list(how.ciphers.as_deref().unwrap_or("DEFAULT:@SECLEVEL=0"))?;
+        if let Some(groups) = &how.groups {
+            builder.set_groups_list(groups)?;
+        }
+        if let Some(name) = &how.cert {
+            builder.set_certificate_chain_file(self.world.tls(&format!("{name}.pem")))?;
+            builder
+                .set_private_key_file(self.world.tls(&format!("{name}.key")), SslFiletype::PEM)?;
+        }
+        builder
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        let kept = Arc::clone(&self.tls.session);
+        builder.set_new_session_callback(move |_, session| {
+            if let Ok(mut kept) = kept.lock() {
+                *kept = Some(session);
+            }
+        });
+        Ok(builder.build())
+    }
+}
+
+fn version(text: &str) -> SslVersion {
+    match text {
+        "1.0" => SslVersion::TLS1,
+        "1.1" => SslVersion::TLS1_1,
+        "1.2" => SslVersion::TLS1_2,
+        _ => SslVersion::TLS1_3,
+    }
+}
+
+#[derive(PartialEq)]
+enum Got {
+    Line(String),
+    Nothing,
+    End,
+}
+
+/// Whether a line ends a reply: `S: 250 …`, not `S: 250-…`.
+fn is_last(line: &str) -> bool {
+    line.strip_prefix("S: ").is_some_and(|text| text.as_bytes().get(3) != Some(&b'-'))
+}
+
+fn shorten(bytes: &[u8]) -> String {
+    let shown = transcript::show(bytes);
+    if shown.chars().count() <= 100 {
+        return shown;
+    }
+    shown.chars().take(100).collect::<String>() + "…"
+}
+
+/// Connects from one address to another.
+fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
+    let family = match from.ip() {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let fd: OwnedFd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+    connect(fd.as_raw_fd(), &SockaddrStorage::from(to))?;
+    let stream = TcpStream::from(fd);
+    let _ = stream.set_nodelay(true);
+    let _ = stream.set_write_timeout(Some(PATIENCE));
+    Ok(stream)
+}

@@ -1,0 +1,483 @@
+//! The private world: one Postfix instance that nobody else sees.
+//!
+//! It lives in its own mount, network and process namespaces, with a loopback interface that has
+//! test addresses, a name server that knows what it is asked for in the tests (`dns.rs`), and two
+//! listeners a transcript: `theirs` runs the installed smtpd, `ours` the one under test. There is
+//! no queue manager, so every accepted message stays in the queue and can be looked at.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Group, User, chown};
+
+use super::mask::Mask;
+use super::transcript::Transcript;
+use super::{certificates, dns};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Whose smtpd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Theirs,
+    Ours,
+}
+
+/// The first transcript's port; theirs are even, ours odd.
+const FIRST_PORT: u16 = 24_000;
+/// A plain listener of the installed smtpd, to see that master is there.
+const READY_PORT: u16 = 23_999;
+
+/// main.cf of the instance. A transcript's settings stand in master.cf, with `-o`.
+const MAIN_CF: &str = "\
+compatibility_level = 3.6
+myhostname = mx.example.test
+mydomain = example.test
+mynetworks = 127.0.0.0/8
+mydestination = $myhostname, example.test, localhost
+inet_interfaces = all
+inet_protocols = all
+relay_domains = relay.test, backup.test
+relay_recipient_maps = inline:{ {known@relay.test=x} }
+virtual_alias_domains = valias.test
+virtual_alias_maps = inline:{ {known@valias.test=user@example.test} }
+virtual_mailbox_domains = vmbox.test
+virtual_mailbox_maps = inline:{ {box@vmbox.test=x} }
+local_recipient_maps = inline:{ {user=x} {other=x} {third=x} {postmaster=x} }
+alias_maps =
+alias_database =
+recipient_delimiter = +
+header_checks = regexp:{{/^X-Refuse:/ REJECT not this header} {/^X-Defer:/ DEFER come again} {/^X-Hold:/ HOLD} {/^X-Discard:/ DISCARD}}
+body_checks = regexp:{{/refuse this body/ REJECT not this body}}
+notify_classes =
+biff = no
+default_process_limit = 1000
+max_idle = 5s
+in_flow_delay = 0
+smtpd_error_sleep_time = 0
+smtpd_client_connection_count_limit = 0
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_tls_session_cache_database = btree:${data_directory}/smtpd_scache
+";
+
+/// master.cf of the instance, but for the listeners.
+const MASTER_CF: &str = "\
+cleanup   unix  n - n - 0 cleanup
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+anvil     unix  - - n - 1 anvil
+postlog   unix-dgram n - n - 1 postlogd
+";
+
+/// Directories of the queue: name, mode, and whether they are root's.
+const QUEUE: &[(&str, u32, bool)] = &[
+    ("active", 0o700, false),
+    ("bounce", 0o700, false),
+    ("corrupt", 0o700, false),
+    ("defer", 0o700, false),
+    ("deferred", 0o700, false),
+    ("flush", 0o700, false),
+    ("hold", 0o700, false),
+    ("incoming", 0o700, false),
+    ("maildrop", 0o730, false),
+    ("pid", 0o755, true),
+    ("private", 0o700, false),
+    ("public", 0o710, false),
+    ("saved", 0o700, false),
+    ("trace", 0o700, false),
+    ("etc", 0o755, true),
+];
+
+/// The running instance.
+pub(crate) struct World {
+    dir: PathBuf,
+    words: Vec<(String, String)>,
+    master: Option<Child>,
+    log: Mutex<Log>,
+    pub(crate) mask: Mask,
+}
+
+/// What postlogd has written.
+#[derive(Default)]
+struct Log {
+    read: u64,
+    rest: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    /// What stands before the process id: `postfix/smtpd`.
+    ident: String,
+    pid: String,
+    text: String,
+}
+
+/// Which binaries play.
+pub(crate) struct Binaries {
+    pub(crate) theirs: PathBuf,
+    pub(crate) ours: PathBuf,
+    pub(crate) daemons: PathBuf,
+}
+
+/// Sets up the network and the names of this namespace.
+pub(crate) fn enter() -> Outcome<()> {
+    let mut lines = "link set lo up\n".to_owned();
+    for last in (1..20).chain([77, 78, 99]) {
+        writeln!(lines, "addr add 192.0.2.{last}/32 dev lo")?;
+    }
+    for last in ["1", "10", "11"] {
+        writeln!(lines, "addr add 2001:db8::{last}/128 dev lo nodad")?;
+    }
+    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn()?;
+    ip.stdin.take().ok_or("no pipe to ip")?.write_all(lines.as_bytes())?;
+    if !ip.wait()?.success() {
+        return Err("ip can't set the test addresses".into());
+    }
+    dns::serve()?;
+    Ok(())
+}
+
+impl World {
+    /// Makes the instance, with two listeners for each transcript, and starts it.
+    pub(crate) fn start(transcripts: &[Transcript], binaries: &Binaries) -> Outcome<World> {
+        let parent = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
+        let dir = Path::new(parent).join(format!("smtpd-rs-world-{:x}", std::process::id()));
+        let dir = (0..)
+            .map(|n| dir.with_extension(n.to_string()))
+            .find(|dir| fs::create_dir(dir).is_ok())
+            .ok_or("can't make a directory")?;
+        let mut world = World {
+            words: Vec::new(),
+            master: None,
+            log: Mutex::new(Log::default()),
+            mask: Mask::new()?,
+            dir,
+        };
+        world.build(transcripts, binaries)?;
+        world.launch()?;
+        Ok(world)
+    }
+
+    fn build(&mut self, transcripts: &[Transcript], binaries: &Binaries) -> Outcome<()> {
+        fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o755))?;
+        for name in ["conf", "spool", "data", "libexec", "files"] {
+            fs::create_dir(self.dir.join(name))?;
+        }
+        self.make_names()?;
+        let owner = User::from_name("postfix")?.ok_or("there is no user postfix")?;
+        let group = Group::from_name("postdrop")?.ok_or("there is no group postdrop")?;
+        chown(&self.dir.join("data"), Some(owner.uid), Some(owner.gid))?;
+        for (name, mode, roots) in QUEUE {
+            let path = self.dir.join("spool").join(name);
+            if !path.is_dir() {
+                fs::create_dir(&path)?;
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode))?;
+            if !roots {
+                let gid = ["maildrop", "public"].contains(name).then_some(group.gid);
+                chown(&path, Some(owner.uid), gid)?;
+            }
+        }
+        for entry in fs::read_dir(&binaries.daemons)? {
+            let entry = entry?;
+            symlink(entry.path(), self.dir.join("libexec").join(entry.file_name()))?;
+        }
+        fs::copy(&binaries.theirs, self.dir.join("libexec/theirs"))?;
+        fs::copy(&binaries.ours, self.dir.join("libexec/ours"))?;
+        self.words = certificates::make(&self.dir.join("tls")).map_err(|e| e.to_string())?;
+        self.words.push(("@tls@".to_owned(), self.text("tls")));
+        self.write_configuration(transcripts)
+    }
+
+    /// resolv.conf and hosts, for all programs of this namespace and for those in the chroot.
+    fn make_names(&self) -> Outcome<()> {
+        let etc = self.dir.join("spool/etc");
+        fs::create_dir(&etc)?;
+        fs::write(etc.join("resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
+        fs::write(etc.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
+        for name in ["resolv.conf", "hosts"] {
+            run(Command::new("mount")
+                .arg("--bind")
+                .arg(etc.join(name))
+                .arg(format!("/etc/{name}")))?;
+        }
+        for name in ["nsswitch.conf", "services", "host.conf", "localtime"] {
+            let _ = fs::copy(Path::new("/etc").join(name), etc.join(name));
+        }
+        Ok(())
+    }
+
+    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut main = MAIN_CF.to_owned();
+        writeln!(main, "queue_directory = {}", self.text("spool"))?;
+        writeln!(main, "data_directory = {}", self.text("data"))?;
+        writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
+        writeln!(main, "maillog_file = {}", self.text("maillog"))?;
+        writeln!(main, "maillog_file_prefixes = {}", self.dir.display())?;
+        fs::write(self.dir.join("conf/main.cf"), main)?;
+
+        let mut master = MASTER_CF.to_owned();
+        writeln!(master, "127.0.0.1:{READY_PORT} inet n - n - - theirs")?;
+        for (at, transcript) in transcripts.iter().enumerate() {
+            self.write_files(at, transcript)?;
+            for side in [Side::Theirs, Side::Ours] {
+                self.write_listener(&mut master, at, transcript, side)?;
+            }
+        }
+        fs::write(self.dir.join("conf/master.cf"), master)?;
+        Ok(())
+    }
+
+    fn write_files(&self, at: usize, transcript: &Transcript) -> Outcome<()> {
+        let dir = self.dir.join("files").join(at.to_string());
+        fs::create_dir(&dir)?;
+        for (name, content) in &transcript.files {
+            fs::write(dir.join(name), self.fill(content, at))?;
+        }
+        Ok(())
+    }
+
+    fn write_listener(
+        &self,
+        master: &mut String,
+        at: usize,
+        transcript: &Transcript,
+        side: Side,
+    ) -> Outcome<()> {
+        let port = port(at, side);
+        let program = if side == Side::Theirs { "theirs" } else { "ours" };
+        symlink(program, self.dir.join("libexec").join(format!("s{port}")))?;
+        let chroot = transcript.master("chroot").unwrap_or("n");
+        let limit = transcript.master("maxproc").unwrap_or("-");
+        writeln!(master, "{port} inet n - {chroot} - {limit} s{port}")?;
+        if let Some(arguments) = transcript.master("arguments") {
+            writeln!(master, "  {arguments}")?;
+        }
+        writeln!(master, "  -o syslog_name=t{port}")?;
+        for (name, value) in &transcript.main_cf {
+            writeln!(master, "  -o {{ {name} = {} }}", self.fill(value, at))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    /// Replaces the words between `@` in a transcript's settings.
+    fn fill(&self, text: &str, at: usize) -> String {
+        let files = self.dir.join("files").join(at.to_string()).display().to_string();
+        let mut text = text.replace("@files@", &files).replace("@world@", &self.text(""));
+        for (word, value) in &self.words {
+            text = text.replace(word, value);
+        }
+        text
+    }
+
+    fn launch(&mut self) -> Outcome<()> {
+        let output = File::create(self.dir.join("master.out"))?;
+        let child = Command::new(self.dir.join("libexec/master"))
+            .arg("-c")
+            .arg(self.dir.join("conf"))
+            .arg("-d")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        self.master = Some(child);
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(50));
+            if TcpStream::connect(("127.0.0.1", READY_PORT)).is_ok() {
+                return Ok(());
+            }
+        }
+        let said = fs::read_to_string(self.dir.join("master.out"))?;
+        let log = fs::read_to_string(self.dir.join("maillog")).unwrap_or_default();
+        Err(format!("master does not start: {said}{log}").into())
+    }
+
+    /// Where a client connects to, and from where.
+    pub(crate) fn addresses(
+        &self,
+        at: usize,
+        side: Side,
+        client: IpAddr,
+    ) -> (SocketAddr, SocketAddr) {
+        let server: IpAddr = match client {
+            IpAddr::V4(a) if a.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+            IpAddr::V6(a) if a.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        };
+        (SocketAddr::new(client, 0), SocketAddr::new(server, port(at, side)))
+    }
+
+    /// A file of the TLS directory.
+    pub(crate) fn tls(&self, name: &str) -> PathBuf {
+        self.dir.join("tls").join(name)
+    }
+
+    /// What to replace in the lines of one side, beside what is always masked.
+    pub(crate) fn replacements(&self, at: usize, side: Side) -> Vec<(String, String)> {
+        let port = port(at, side);
+        let files = self.dir.join("files").join(at.to_string()).display().to_string();
+        vec![
+            (files, "FILES".to_owned()),
+            (self.text("tls"), "TLS".to_owned()),
+            (self.dir.display().to_string(), "WORLD".to_owned()),
+            (format!("s{port}"), "smtpd".to_owned()),
+            (port.to_string(), "PORT".to_owned()),
+        ]
+    }
+
+    /// The log lines of one listener so far: texts only.
+    pub(crate) fn log(&self, at: usize, side: Side) -> Vec<String> {
+        let mut log = self.lock();
+        log.read_more(&self.dir.join("maillog"));
+        log.of_listener(port(at, side))
+    }
+
+    /// Waits until so many sessions of a listener have ended: by a disconnect line or by a death.
+    pub(crate) fn wait_for_ends(&self, at: usize, side: Side, sessions: usize) {
+        self.wait(at, side, Duration::from_secs(3), |lines| {
+            let ends = |l: &&String| l.starts_with("disconnect from") || l.starts_with(DEATH);
+            lines.iter().filter(ends).count() >= sessions
+        });
+    }
+
+    /// Waits for a line that contains `text`.
+    pub(crate) fn wait_for_line(&self, at: usize, side: Side, text: &str) {
+        self.wait(at, side, Duration::from_secs(8), |lines| {
+            lines.iter().any(|line| line.contains(text))
+        });
+    }
+
+    fn wait(&self, at: usize, side: Side, limit: Duration, done: impl Fn(&[String]) -> bool) {
+        let end = Instant::now() + limit;
+        while Instant::now() < end && !done(&self.log(at, side)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A queue file as postcat shows it; nothing if it is gone.
+    pub(crate) fn queue_file(&self, id: &str) -> Vec<String> {
+        let output = Command::new("postcat")
+            .arg("-c")
+            .arg(self.dir.join("conf"))
+            .args(["-e", "-h", "-b", "-q", id])
+            .stderr(Stdio::null())
+            .output();
+        let Ok(output) = output else { return Vec::new() };
+        let lines = output.stdout.split(|byte| *byte == b'\n');
+        lines.map(super::transcript::show).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// Keeps the directory, and says where it is.
+    pub(crate) fn keep(&mut self) -> PathBuf {
+        self.stop();
+        std::mem::take(&mut self.dir)
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut master) = self.master.take() {
+            let pid = nix::unistd::Pid::from_raw(master.id().try_into().unwrap_or(0));
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            let _ = master.wait();
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop();
+        if !self.dir.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// How a process's death is shown among its log lines.
+const DEATH: &str = "(master) ";
+
+impl Log {
+    fn read_more(&mut self, path: &Path) {
+        let Ok(mut file) = File::open(path) else { return };
+        if file.seek(SeekFrom::Start(self.read)).is_err() {
+            return;
+        }
+        let Ok(length) = file.read_to_end(&mut self.rest) else { return };
+        self.read += length as u64;
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = super::transcript::show(&line[..end]);
+            self.entries.extend(Entry::parse(&line));
+        }
+    }
+
+    fn of_listener(&self, port: u16) -> Vec<String> {
+        let tag = format!("t{port}/");
+        let death = format!("/s{port} pid ");
+        let mut pids = HashSet::new();
+        for entry in &self.entries {
+            if entry.ident.starts_with(&tag) {
+                pids.insert(entry.pid.as_str());
+            } else if let Some((_, rest)) = entry.text.split_once(&death) {
+                pids.extend(rest.split_whitespace().next());
+            }
+        }
+        let mut lines = Vec::new();
+        for entry in &self.entries {
+            if let Some((_, rest)) = entry.text.split_once(&death) {
+                let how = rest.split_once(' ').map_or("", |(_, how)| how);
+                lines.push(format!("{DEATH}{how}"));
+            } else if pids.contains(entry.pid.as_str()) && !entry.ident.ends_with("/master") {
+                lines.push(entry.text.clone());
+            }
+        }
+        lines
+    }
+}
+
+impl Entry {
+    /// `Nov 23 17:00:00 host postfix/smtpd[123]: text`
+    fn parse(line: &str) -> Option<Entry> {
+        let (head, text) = line.split_once("]: ")?;
+        let (head, pid) = head.rsplit_once('[')?;
+        let ident = head.rsplit(' ').next()?;
+        Some(Entry { ident: ident.to_owned(), pid: pid.to_owned(), text: text.to_owned() })
+    }
+}
+
+fn port(at: usize, side: Side) -> u16 {
+    let number = FIRST_PORT + 2 * u16::try_from(at).unwrap_or_default();
+    if side == Side::Theirs { number } else { number + 1 }
+}
+
+fn run(command: &mut Command) -> Outcome<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
