@@ -5,21 +5,34 @@
 
 #[macro_use]
 pub mod text;
+
 #[macro_use]
 pub mod mail;
-pub mod sys;
+
 pub mod wire;
+
+pub mod sys;
+
 #[macro_use]
 pub mod log;
+
 pub mod config;
-pub mod ipc;
-pub mod matchlist;
-pub mod restriction;
-pub mod service;
-pub mod session;
+
 pub mod stream;
+
+pub mod ipc;
+
 pub mod table;
+
+pub mod matchlist;
+
 pub mod tls;
+
+pub mod restriction;
+
+pub mod session;
+
+pub mod service;
 
 use std::process::ExitCode;
 
