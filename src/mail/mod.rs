@@ -3,9 +3,13 @@
 
 #[macro_use]
 pub mod reply;
+pub mod address;
 pub mod client;
 pub mod date;
 pub mod dsn;
 pub mod fingerprint;
 pub mod hostname;
+pub mod path;
+pub mod quote;
+pub mod token822;
 pub mod verp;

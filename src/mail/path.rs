@@ -1,0 +1,59 @@
+//! Paths in MAIL, RCPT and VRFY (RFC 5321, section 4.1.2), strictly and as Postfix takes them.
+
+use crate::mail::token822::{self, Node, Token};
+
+/// How strict to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Nothing but `<address>`, see strict_rfc821_envelopes in postconf(5).
+    pub strict: bool,
+    /// Whether the null address is one.
+    pub allow_empty: bool,
+}
+
+/// A word of a command holds no address. Postfix logs all three alike:
+/// `Illegal address syntax from NAMADDR in COMMAND command: WORD`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadPath {
+    /// More than one address.
+    #[error("more than one address")]
+    Several,
+    /// Something besides `<address>`, where that is not allowed.
+    #[error("text besides the address")]
+    NotBare,
+    /// No address, or no local part where that is not allowed.
+    #[error("no address")]
+    Empty,
+}
+
+/// The address in `token`, a word of a command: internal form, without source route, phrase and
+/// comments. Whether its domain is well formed, trivial-rewrite(8) decides afterwards.
+pub fn extract(token: &[u8], rules: Rules) -> Result<Vec<u8>, BadPath> {
+    let inside = token.strip_prefix(b"<").and_then(|token| token.strip_suffix(b">"));
+    let nodes = token822::parse(without_route(inside.unwrap_or(token)));
+    let bracket = |node: &Node| matches!(node, Node::Other(Token::Op(b'<' | b'>')));
+    let bare = nodes.iter().all(|node| matches!(node, Node::Address(_)) || bracket(node));
+    let mut addresses = nodes.iter().filter_map(|node| match node {
+        Node::Address(tokens) => Some(tokens),
+        Node::Other(_) => None,
+    });
+    let address = addresses.next().map(|tokens| token822::internal(tokens)).unwrap_or_default();
+    if addresses.next().is_some() {
+        return Err(BadPath::Several);
+    }
+    if rules.strict && !(bare && token.starts_with(b"<")) {
+        return Err(BadPath::NotBare);
+    }
+    if (address.is_empty() && !rules.allow_empty) || (rules.strict && address.starts_with(b"@")) {
+        return Err(BadPath::Empty);
+    }
+    Ok(address)
+}
+
+/// `text` without the source route before it (RFC 5321, appendix C).
+fn without_route(text: &[u8]) -> &[u8] {
+    match text.iter().position(|byte| *byte == b':') {
+        Some(colon) if text.starts_with(b"@") => &text[colon + 1..],
+        _ => text,
+    }
+}
