@@ -1,4 +1,5 @@
 //! Other Postfix services, one file each.
 #![forbid(unsafe_code)]
 
+pub mod link;
 pub mod rewrite;

@@ -1,7 +1,11 @@
-//! The kernel and the C library: the one room, besides `tls::ffi`, where unsafe code may stand.
+//! The kernel and the C library: the home of `unsafe`.
 
+pub mod errno;
 pub mod file;
 pub mod interfaces;
+pub mod names;
+pub mod pause;
 pub mod process;
+pub mod service_socket;
 pub mod time;
 pub mod users;
