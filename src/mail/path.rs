@@ -57,3 +57,56 @@ fn without_route(text: &[u8]) -> &[u8] {
         _ => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAX: Rules = Rules { strict: false, allow_empty: true };
+    const STRICT: Rules = Rules { strict: true, allow_empty: true };
+
+    /// Rows are a word and the address in it; `[both]`, `[lax]` and `[refused]` say by which rules.
+    const ANSWERS: &str = include_str!("path_answers.txt");
+
+    #[test]
+    fn the_original_finds_the_same_addresses() {
+        let mut section = "";
+        let mut rows = 0;
+        for line in ANSWERS.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+            if let "[both]" | "[lax]" | "[refused]" = line {
+                section = line;
+                continue;
+            }
+            let (token, address) = line.split_once(" =>").unwrap_or((line, ""));
+            let address = Ok(address.strip_prefix(' ').unwrap_or(address).as_bytes().to_vec());
+            let (lax, strict) = (extract(token.as_bytes(), LAX), extract(token.as_bytes(), STRICT));
+            match section {
+                "[both]" => assert_eq!((&lax, &strict), (&address, &address), "{token}"),
+                "[lax]" => assert!(lax == address && strict.is_err(), "{token} {lax:?} {strict:?}"),
+                _ => assert!(lax.is_err() && strict.is_err(), "{token} {lax:?} {strict:?}"),
+            }
+            rows += 1;
+        }
+        assert!(rows > 240);
+    }
+
+    #[test]
+    fn tabs_are_white_space() {
+        assert_eq!(extract(b"<\ta@b\t>", LAX), Ok(b"a@b".to_vec()));
+        assert_eq!(extract(b"<a\tb@c>", LAX), Err(BadPath::Several));
+    }
+
+    #[test]
+    fn the_null_address_must_be_allowed() {
+        let rules = Rules { allow_empty: false, ..LAX };
+        for empty in [&b"<>"[..], b"<\"\">", b"<(c)>", b"<;>", b""] {
+            assert_eq!(extract(empty, rules), Err(BadPath::Empty));
+        }
+        assert_eq!(extract(b"<@b>", rules), Ok(b"@b".to_vec()));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_stay() {
+        assert_eq!(extract(b"<\"\xff\x80\"@b>", LAX), Ok(b"\xff\x80@b".to_vec()));
+    }
+}
