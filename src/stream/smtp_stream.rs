@@ -4,9 +4,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{ShutdownResult, Ssl, SslRef, SslStream};
+use openssl::error::ErrorStack;
+use openssl::ssl::{Ssl, SslRef, SslStream};
 
-use super::{Patience, TimedFd};
+use super::{Patience, TimedFd, log_library_errors};
 
 /// The conversation is over; there is nobody to reply to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,17 @@ pub enum Line {
     Cut,
 }
 
+/// Why TLS did not start.
+#[derive(Debug)]
+pub enum StartError<E> {
+    /// The connection ended before.
+    Stream(StreamEnd),
+    /// OpenSSL could not make the stream.
+    Library(ErrorStack),
+    /// The handshake itself.
+    Handshake(E),
+}
+
 enum Channel {
     Plain(TimedFd),
     Tls(Box<SslStream<TimedFd>>),
@@ -46,12 +58,15 @@ const FLUSH_AFTER: Duration = Duration::from_secs(10);
 /// A client's connection with its buffers. Output waits until input would block.
 pub struct SmtpStream {
     channel: Channel,
+    /// Input is `input[start..end]`; what is behind `end` is room.
     input: Vec<u8>,
     start: usize,
+    end: usize,
     read_size: usize,
     output: Vec<u8>,
     last_write: Instant,
     ended: Option<StreamEnd>,
+    await_close: bool,
 }
 
 impl SmtpStream {
@@ -61,19 +76,19 @@ impl SmtpStream {
             channel: Channel::Plain(fd),
             input: Vec::new(),
             start: 0,
+            end: 0,
             read_size: READ_SIZE_SMALL,
             output: Vec::new(),
             last_write: Instant::now(),
             ended: None,
+            await_close: false,
         }
     }
 
     /// Sets how long to wait from now on.
     pub fn be_patient(&mut self, patience: Patience) {
-        match &mut self.channel {
-            Channel::Plain(fd) => fd.be_patient(patience),
-            Channel::Tls(tls) => tls.get_mut().be_patient(patience),
-            Channel::Gone => {}
+        if let Some(fd) = self.timed_fd() {
+            fd.be_patient(patience);
         }
     }
 
@@ -84,16 +99,16 @@ impl SmtpStream {
 
     /// What was read and not yet taken.
     pub fn unread(&self) -> &[u8] {
-        &self.input[self.start..]
+        &self.input[self.start..self.end]
     }
 
     /// Takes the first `len` bytes of what was read.
     pub fn consume(&mut self, len: usize) {
-        self.start += len.min(self.input.len() - self.start);
-        if self.start == self.input.len() {
+        self.start += len.min(self.end - self.start);
+        if self.start == self.end {
             self.start = 0;
-            self.input.clear();
-            if self.input.capacity() > self.read_size {
+            self.end = 0;
+            if self.input.len() > self.read_size {
                 self.input = Vec::new();
             }
         }
@@ -103,23 +118,33 @@ impl SmtpStream {
     /// waiting for it.
     pub fn fill(&mut self) -> Result<(), StreamEnd> {
         self.flush()?;
-        if self.start > 0 {
-            self.input.drain(..self.start);
-            self.start = 0;
-        }
-        let old = self.input.len();
-        self.input.resize(old + self.read_size, 0);
-        let result = match &mut self.channel {
-            Channel::Plain(fd) => fd.read(&mut self.input[old..]),
-            Channel::Tls(tls) => tls.read(&mut self.input[old..]),
-            Channel::Gone => Ok(0),
-        };
-        self.input.truncate(old + result.as_ref().map_or(0, |len| *len));
-        match result {
+        match self.read_more() {
             Ok(0) => Err(self.end(StreamEnd::Lost)),
             Ok(_) => Ok(()),
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        if self.ended.is_some() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if self.start > 0 {
+            self.input.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.input.len() < self.end + self.read_size {
+            self.input.resize(self.end + self.read_size, 0);
+        }
+        let room = &mut self.input[self.end..];
+        let len = match &mut self.channel {
+            Channel::Plain(fd) => fd.read(room)?,
+            Channel::Tls(tls) => tls.read(room)?,
+            Channel::Gone => 0,
+        };
+        self.end += len;
+        Ok(len)
     }
 
     /// Reads a line, CR and LF included, into `line`. At `limit` bytes without a LF the line is
@@ -139,29 +164,38 @@ impl SmtpStream {
             line.extend_from_slice(part);
             self.consume(len);
             if line.len() == limit {
-                if line.last() == Some(&b'\r') {
-                    if self.unread().is_empty() {
-                        self.fill()?;
-                    }
-                    if self.unread().first() == Some(&b'\n') {
-                        line.push(b'\n');
-                        self.consume(1);
-                        return Ok(Line::Complete);
-                    }
-                }
-                return Ok(Line::Cut);
+                return self.cut_line(line);
             }
             self.fill()?;
         }
     }
 
+    fn cut_line(&mut self, line: &mut Vec<u8>) -> Result<Line, StreamEnd> {
+        if line.last() == Some(&b'\r') {
+            if self.unread().is_empty() {
+                self.fill()?;
+            }
+            if self.unread().first() == Some(&b'\n') {
+                line.push(b'\n');
+                self.consume(1);
+                return Ok(Line::Complete);
+            }
+        }
+        Ok(Line::Cut)
+    }
+
     /// Whether the client has sent more than we have taken: unread, or waiting in the socket (then
-    /// it is read).
+    /// it is read). Never waits, not even for the rest of a TLS record.
     pub fn pending(&mut self) -> bool {
         if self.unread().is_empty() && self.readable() {
-            let old_size = self.read_size;
-            let _ = self.fill_available();
-            self.read_size = old_size;
+            if let Some(fd) = self.timed_fd() {
+                fd.wait_inside(false);
+            }
+            // An end or an error will be met again by the next read.
+            let _ = self.read_more();
+            if let Some(fd) = self.timed_fd() {
+                fd.wait_inside(true);
+            }
         }
         !self.unread().is_empty()
     }
@@ -169,21 +203,11 @@ impl SmtpStream {
     fn readable(&self) -> bool {
         match &self.channel {
             Channel::Plain(fd) => fd.readable(),
-            Channel::Tls(tls) => tls.ssl().pending() > 0 || tls.get_ref().readable(),
+            // A record may wait unopened in OpenSSL's buffer, where the kernel has nothing left;
+            // a read that does not wait tells.
+            Channel::Tls(_) => true,
             Channel::Gone => false,
         }
-    }
-
-    /// Reads what is there without flushing output.
-    fn fill_available(&mut self) -> Result<(), StreamEnd> {
-        let output = std::mem::take(&mut self.output);
-        let result = self.fill();
-        self.output = output;
-        if result == Err(StreamEnd::Lost) {
-            // The end will be met again by the next read.
-            self.ended = None;
-        }
-        result
     }
 
     /// Puts `bytes` into the output; they are written when input would block, or when much waits.
@@ -195,12 +219,14 @@ impl SmtpStream {
         Ok(())
     }
 
-    /// Writes what waits.
+    /// Writes what waits. After the end nothing is written: the client may be in the middle of a
+    /// TLS record or handshake.
     pub fn flush(&mut self) -> Result<(), StreamEnd> {
         if self.output.is_empty() {
             return Ok(());
         }
         let result = match &mut self.channel {
+            _ if self.ended.is_some() => Err(io::ErrorKind::BrokenPipe.into()),
             Channel::Plain(fd) => fd.write_all(&self.output),
             Channel::Tls(tls) => tls.write_all(&self.output),
             Channel::Gone => Err(io::ErrorKind::BrokenPipe.into()),
@@ -210,30 +236,51 @@ impl SmtpStream {
         result.map_err(|error| self.failed(&error))
     }
 
-    /// Goes over to TLS as the server. Output is written before; all that was read in clear is
-    /// thrown away: what came before the handshake must not count afterwards (CVE-2011-0411).
-    pub fn accept_tls(&mut self, ssl: Ssl) -> Result<&SslRef, AcceptError> {
-        self.flush().map_err(AcceptError::Stream)?;
+    /// Goes over to TLS, through `handshake`. Output is written before; all that was read in clear
+    /// is thrown away: what came before the handshake must not count afterwards (CVE-2011-0411).
+    /// Where it fails, the stream has ended. With `await_close`, [`close`](Self::close) waits for
+    /// the client's goodbye (`tls_fast_shutdown_enable = no`).
+    pub fn start_tls<E>(
+        &mut self,
+        ssl: Ssl,
+        await_close: bool,
+        handshake: impl FnOnce(&mut SslStream<TimedFd>) -> Result<(), E>,
+    ) -> Result<&SslRef, StartError<E>> {
+        self.flush().map_err(StartError::Stream)?;
         self.start = 0;
-        self.input.clear();
+        self.end = 0;
+        self.await_close = await_close;
         let fd = match std::mem::replace(&mut self.channel, Channel::Gone) {
             Channel::Plain(fd) => fd,
             other => {
                 self.channel = other;
-                return Err(AcceptError::Stream(StreamEnd::Lost));
+                return Err(StartError::Stream(self.end(StreamEnd::Lost)));
             }
         };
-        let mut tls = Box::new(SslStream::new(ssl, fd).map_err(AcceptError::Library)?);
-        let result = tls.accept();
-        let timed_out = tls.get_ref().timed_out();
-        self.channel = Channel::Tls(tls);
-        if let Err(error) = result {
-            self.end(if timed_out { StreamEnd::Timeout } else { StreamEnd::Lost });
-            return Err(AcceptError::Handshake { error, timed_out });
+        self.start_over(ssl, fd, handshake)
+    }
+
+    fn start_over<E>(
+        &mut self,
+        ssl: Ssl,
+        fd: TimedFd,
+        handshake: impl FnOnce(&mut SslStream<TimedFd>) -> Result<(), E>,
+    ) -> Result<&SslRef, StartError<E>> {
+        let mut tls = match SslStream::new(ssl, fd) {
+            Ok(tls) => Box::new(tls),
+            Err(errors) => {
+                self.end(StreamEnd::Lost);
+                return Err(StartError::Library(errors));
+            }
+        };
+        if let Err(error) = handshake(&mut tls) {
+            self.end(if tls.get_ref().timed_out() { StreamEnd::Timeout } else { StreamEnd::Lost });
+            return Err(StartError::Handshake(error));
         }
+        self.channel = Channel::Tls(tls);
         match &self.channel {
             Channel::Tls(tls) => Ok(tls.ssl()),
-            _ => Err(AcceptError::Stream(StreamEnd::Lost)),
+            _ => Err(StartError::Stream(StreamEnd::Lost)),
         }
     }
 
@@ -245,12 +292,13 @@ impl SmtpStream {
         }
     }
 
-    /// Ends the conversation: writes what waits, tells TLS.
+    /// Ends the conversation: writes what waits, says goodbye to TLS unless the stream has ended.
     pub fn close(&mut self) {
         let _ = self.flush();
         if let Channel::Tls(tls) = &mut self.channel {
-            if self.ended.is_none() {
-                let _: Result<ShutdownResult, _> = tls.shutdown();
+            // The first call sends our goodbye, a second would wait for the client's.
+            if self.ended.is_none() && tls.shutdown().is_ok() && self.await_close {
+                let _ = tls.shutdown();
             }
         }
         self.channel = Channel::Gone;
@@ -259,6 +307,14 @@ impl SmtpStream {
     /// How the stream ended, if it did.
     pub fn ended(&self) -> Option<StreamEnd> {
         self.ended
+    }
+
+    /// After a timeout, lets one more reply be tried (`421 4.4.2 … timeout exceeded`).
+    pub fn forget_end(&mut self) {
+        self.ended = None;
+        if let Some(fd) = self.timed_fd() {
+            fd.forget_error();
+        }
     }
 
     /// The socket.
@@ -270,33 +326,185 @@ impl SmtpStream {
         }
     }
 
+    fn timed_fd(&mut self) -> Option<&mut TimedFd> {
+        match &mut self.channel {
+            Channel::Plain(fd) => Some(fd),
+            Channel::Tls(tls) => Some(tls.get_mut()),
+            Channel::Gone => None,
+        }
+    }
+
     fn end(&mut self, end: StreamEnd) -> StreamEnd {
         *self.ended.get_or_insert(end)
     }
 
     fn failed(&mut self, error: &io::Error) -> StreamEnd {
+        if let Some(errors) = library_errors(error) {
+            log_library_errors(errors);
+        }
         let timed_out = error.kind() == io::ErrorKind::TimedOut
-            || match &self.channel {
-                Channel::Plain(fd) => fd.timed_out(),
-                Channel::Tls(tls) => tls.get_ref().timed_out(),
-                Channel::Gone => false,
-            };
+            || self.timed_fd().is_some_and(|fd| fd.timed_out());
         self.end(if timed_out { StreamEnd::Timeout } else { StreamEnd::Lost })
     }
 }
 
-/// Why a handshake failed.
-#[derive(Debug)]
-pub enum AcceptError {
-    /// The connection ended before.
-    Stream(StreamEnd),
-    /// OpenSSL could not make the stream.
-    Library(openssl::error::ErrorStack),
-    /// The handshake itself.
-    Handshake {
-        /// What OpenSSL says.
-        error: openssl::ssl::Error,
-        /// Whether it took too long.
-        timed_out: bool,
-    },
+/// What OpenSSL says of a failed read or write.
+fn library_errors(error: &io::Error) -> Option<&ErrorStack> {
+    error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?.ssl_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const NOW: Patience = Patience::PerTransfer(Duration::ZERO);
+
+    fn pair() -> (SmtpStream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (SmtpStream::new(TimedFd::new(ours.into(), NOW)), theirs)
+    }
+
+    fn lines(stream: &mut SmtpStream, limit: usize) -> Vec<(Vec<u8>, Line)> {
+        let mut all = Vec::new();
+        let mut line = Vec::new();
+        while let Ok(how) = stream.read_line(&mut line, limit) {
+            all.push((line.clone(), how));
+        }
+        all
+    }
+
+    #[test]
+    fn lines_end_at_lf() {
+        let (mut stream, mut client) = pair();
+        client.write_all(b"EHLO x\r\nNOOP\n\r\n").unwrap();
+        let expected = [&b"EHLO x\r\n"[..], b"NOOP\n", b"\r\n"];
+        assert_eq!(lines(&mut stream, 100), expected.map(|line| (line.to_vec(), Line::Complete)));
+        assert_eq!(stream.ended(), Some(StreamEnd::Timeout));
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let (mut stream, mut client) = pair();
+        client.write_all(b"12345678\r\n").unwrap();
+        drop(client);
+        let expected = [(b"12345".to_vec(), Line::Cut), (b"678\r\n".to_vec(), Line::Complete)];
+        assert_eq!(lines(&mut stream, 5), expected);
+        assert_eq!(stream.ended(), Some(StreamEnd::Lost));
+    }
+
+    #[test]
+    fn a_cr_at_the_limit_keeps_its_lf() {
+        let (mut stream, mut client) = pair();
+        client.write_all(b"1234\r\n1234\rx\n").unwrap();
+        let expected = [
+            (b"1234\r\n".to_vec(), Line::Complete),
+            (b"1234\r".to_vec(), Line::Cut),
+            (b"x\n".to_vec(), Line::Complete),
+        ];
+        assert_eq!(lines(&mut stream, 5), expected);
+    }
+
+    #[test]
+    fn output_waits_until_input_would_block() {
+        let (mut stream, mut client) = pair();
+        stream.write(b"220 a\r\n").unwrap();
+        stream.write(b"250 b\r\n").unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 100];
+        assert!(client.read(&mut buffer).is_err());
+        assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
+        assert_eq!(client.read(&mut buffer).unwrap(), 14);
+        assert_eq!(&buffer[..14], b"220 a\r\n250 b\r\n");
+    }
+
+    #[test]
+    fn much_output_does_not_wait() {
+        let (mut stream, client) = pair();
+        client.set_nonblocking(true).unwrap();
+        stream.write(&[b'x'; WRITE_SIZE]).unwrap();
+        assert_eq!((&client).read(&mut [0; 2 * WRITE_SIZE]).unwrap(), WRITE_SIZE);
+    }
+
+    #[test]
+    fn pending_sees_what_the_kernel_has() {
+        let (mut stream, mut client) = pair();
+        assert!(!stream.pending());
+        client.write_all(b"QUIT\r\n").unwrap();
+        assert!(stream.pending());
+        assert_eq!(stream.unread(), b"QUIT\r\n");
+    }
+
+    #[test]
+    fn pending_is_not_fooled_by_an_end() {
+        let (mut stream, client) = pair();
+        drop(client);
+        assert!(!stream.pending());
+        assert_eq!(stream.ended(), None);
+        assert_eq!(stream.fill(), Err(StreamEnd::Lost));
+    }
+
+    #[test]
+    fn pending_leaves_output_waiting() {
+        let (mut stream, mut client) = pair();
+        stream.write(b"250 a\r\n").unwrap();
+        client.write_all(b"x").unwrap();
+        assert!(stream.pending());
+        client.set_nonblocking(true).unwrap();
+        assert!(client.read(&mut [0; 10]).is_err());
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_written() {
+        let (mut stream, mut client) = pair();
+        assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
+        stream.write(b"250 a\r\n").unwrap();
+        assert_eq!(stream.flush(), Err(StreamEnd::Timeout));
+        stream.forget_end();
+        stream.write(b"421 b\r\n").unwrap();
+        stream.close();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"421 b\r\n");
+    }
+
+    #[test]
+    fn an_idle_stream_keeps_no_large_buffer() {
+        let (mut stream, mut client) = pair();
+        stream.expect_much(true);
+        client.write_all(b"abc").unwrap();
+        stream.fill().unwrap();
+        stream.expect_much(false);
+        stream.consume(3);
+        assert_eq!(stream.input.capacity(), 0);
+        client.write_all(b"abc").unwrap();
+        stream.fill().unwrap();
+        assert!(stream.input.capacity() <= READ_SIZE_SMALL);
+    }
+
+    #[test]
+    fn a_deadline_ends_even_when_bytes_keep_coming() {
+        let (mut stream, mut client) = pair();
+        client.write_all(b"NOOP\r\n").unwrap();
+        let (at, limit) = (Instant::now(), Duration::from_secs(1));
+        stream.be_patient(Patience::Deadline { at, limit, bytes_per_second: None });
+        assert_eq!(stream.read_line(&mut Vec::new(), 100), Err(StreamEnd::Timeout));
+    }
+
+    #[test]
+    fn bytes_earn_time_but_not_more_than_the_limit() {
+        let (ours, mut client) = UnixStream::pair().unwrap();
+        let (limit, now) = (Duration::from_secs(100), Instant::now());
+        let at = now + Duration::from_secs(50);
+        let patience = Patience::Deadline { at, limit, bytes_per_second: Some(10) };
+        let mut fd = TimedFd::new(ours.into(), patience);
+        client.write_all(&[b'x'; 100]).unwrap();
+        assert_eq!(fd.read(&mut [0; 100]).unwrap(), 100);
+        assert_eq!(fd.deadline(), Some(at + Duration::from_secs(10)));
+        client.write_all(&[b'x'; 1000]).unwrap();
+        assert_eq!(fd.read(&mut [0; 1000]).unwrap(), 1000);
+        assert!(fd.deadline().unwrap() >= now + limit);
+        assert!(fd.deadline().unwrap() <= Instant::now() + limit);
+    }
 }

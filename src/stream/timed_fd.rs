@@ -30,13 +30,14 @@ pub enum Patience {
 pub struct TimedFd {
     fd: OwnedFd,
     patience: Patience,
-    timed_out: bool,
+    waits: bool,
+    error: Option<Errno>,
 }
 
 impl TimedFd {
     /// Takes over `fd`, a connected socket.
     pub fn new(fd: OwnedFd, patience: Patience) -> Self {
-        Self { fd, patience, timed_out: false }
+        Self { fd, patience, waits: true, error: None }
     }
 
     /// Sets how long to wait from now on.
@@ -44,9 +45,33 @@ impl TimedFd {
         self.patience = patience;
     }
 
+    /// When patience ends, if all transfers share it.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.patience {
+            Patience::PerTransfer(_) => None,
+            Patience::Deadline { at, .. } => Some(at),
+        }
+    }
+
+    /// Whether reads and writes wait (as they do at first). Else they end in `WouldBlock` where the
+    /// kernel has nothing, and [`wait`](Self::wait) is the caller's.
+    pub fn wait_inside(&mut self, waits: bool) {
+        self.waits = waits;
+    }
+
+    /// Why a read or write failed, if one did; `ETIMEDOUT` when its time was over.
+    pub fn error(&self) -> Option<Errno> {
+        self.error
+    }
+
+    /// Forgets [`error`](Self::error).
+    pub fn forget_error(&mut self) {
+        self.error = None;
+    }
+
     /// Whether a read or write ended because its time was over.
     pub fn timed_out(&self) -> bool {
-        self.timed_out
+        self.error == Some(Errno::ETIMEDOUT)
     }
 
     /// Whether a read would give something (bytes, or the end) now.
@@ -55,7 +80,8 @@ impl TimedFd {
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
     }
 
-    fn wait(&mut self, events: PollFlags) -> io::Result<()> {
+    /// Waits until a read (`POLLIN`) or write (`POLLOUT`) can go on.
+    pub fn wait(&mut self, events: PollFlags) -> io::Result<()> {
         loop {
             let left = match self.patience {
                 Patience::PerTransfer(limit) => limit,
@@ -69,13 +95,10 @@ impl TimedFd {
                 PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
             };
             match poll(&mut [PollFd::new(self.fd.as_fd(), events)], timeout) {
-                Ok(0) => {
-                    self.timed_out = true;
-                    return Err(ErrorKind::TimedOut.into());
-                }
+                Ok(0) => return Err(self.failed(Errno::ETIMEDOUT)),
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(self.failed(error)),
             }
         }
     }
@@ -83,11 +106,20 @@ impl TimedFd {
     fn expired(&mut self) -> io::Result<()> {
         if let Patience::Deadline { at, .. } = self.patience {
             if Instant::now() >= at {
-                self.timed_out = true;
-                return Err(ErrorKind::TimedOut.into());
+                return Err(self.failed(Errno::ETIMEDOUT));
             }
         }
         Ok(())
+    }
+
+    fn failed(&mut self, error: Errno) -> io::Error {
+        self.error = Some(error);
+        error.into()
+    }
+
+    /// What to do where the kernel has nothing.
+    fn would_block(&mut self, events: PollFlags) -> io::Result<()> {
+        if self.waits { self.wait(events) } else { Err(ErrorKind::WouldBlock.into()) }
     }
 
     fn earn(&mut self, bytes: usize) {
@@ -109,9 +141,9 @@ impl Read for TimedFd {
                     self.earn(len);
                     return Ok(len);
                 }
-                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLIN)?,
+                Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(self.failed(error)),
             }
         }
     }
@@ -124,9 +156,9 @@ impl Write for TimedFd {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
             match send(self.fd.as_raw_fd(), buffer, flags) {
                 Ok(len) => return Ok(len),
-                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
+                Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(self.failed(error)),
             }
         }
     }
