@@ -60,9 +60,6 @@ pub struct Source {
     config_directory: Vec<u8>,
 }
 
-/// The name of this program, whatever its file is called: filters of logs know it.
-pub const PROCESS_NAME: &[u8] = b"smtpd";
-
 impl Source {
     /// Reads `directory/main.cf`.
     pub fn read(directory: &Path) -> Result<Self, Fatal> {
@@ -73,7 +70,7 @@ impl Source {
 
     fn empty(config_directory: &[u8]) -> Self {
         let mut dictionary = Dictionary::default();
-        dictionary.set(b"process_name", PROCESS_NAME);
+        dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
         dictionary.set(b"config_directory", config_directory);
         Self { dictionary, config_directory: config_directory.to_vec() }
     }

@@ -3,10 +3,12 @@
 //! Time lives at the bottom ([`TimedFd`]), so TLS need not know of it.
 #![forbid(unsafe_code)]
 
+mod connection;
 mod library_errors;
 mod smtp_stream;
 mod timed_fd;
 
+pub use connection::Connection;
 pub use library_errors::log_library_errors;
 pub use smtp_stream::{Line, SmtpStream, StartError, StreamEnd};
 pub use timed_fd::{Patience, TimedFd};
