@@ -10,7 +10,7 @@ pub(crate) struct Mask {
 
 /// Pattern and replacement; a group in the pattern is kept before the replacement.
 const RULES: &[(&str, &str)] = &[
-    (r"(<)\d{14}\.[0-9A-Za-z]+(?=@)", "MESSAGE-ID"),
+    (r"(<)\d{14}\.[-0-9A-Za-z]+(?=@)", "MESSAGE-ID"),
     (
         r"()(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)",
         "DATE",

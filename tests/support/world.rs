@@ -34,9 +34,9 @@ pub(crate) enum Side {
 }
 
 /// The first transcript's port; theirs are even, ours odd.
-const FIRST_PORT: u16 = 24_000;
+const FIRST_PORT: u16 = 27_000;
 /// A plain listener of the installed smtpd, to see that master is there.
-const READY_PORT: u16 = 23_999;
+const READY_PORT: u16 = 26_999;
 
 /// main.cf of the instance. A transcript's settings stand in master.cf, with `-o`.
 const MAIN_CF: &str = "\
