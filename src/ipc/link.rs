@@ -210,6 +210,22 @@ impl Connection {
         Ok(Self::new(endpoint.connect_patiently(manner.timeout)?, endpoint, manner))
     }
 
+    /// Connects for one conversation, once.
+    pub(super) fn open(endpoint: &Endpoint, manner: &Manner) -> io::Result<Self> {
+        Ok(Self::new(endpoint.connect(manner.timeout)?, endpoint, manner))
+    }
+
+    /// Reads the announcement, if the service makes one. `Err` has the error number.
+    pub(super) fn greet(&mut self, manner: &Manner) -> Result<(), i32> {
+        let Some(wanted) = manner.announces else { return Ok(()) };
+        self.read_values(true, |scan| scan.expect("protocol", wanted)).map_err(|(errno, _)| errno)
+    }
+
+    /// Writes all.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes)
+    }
+
     /// The next list. What is wrong is logged, but for an end before the first byte.
     /// `Err` has the error number, 0 where there is none.
     pub(super) fn read_list(&mut self) -> Result<List, i32> {
@@ -258,18 +274,13 @@ impl Connection {
         })
     }
 
-    fn check_announcement(&mut self, wanted: &'static str) -> Result<(), Failure> {
-        self.read_values(true, |scan| scan.expect("protocol", wanted))
-            .map_err(|(errno, _)| Failure { errno, greeting: true, partial: false })
-    }
-
     fn exchange<T>(
         &mut self,
         query: &[u8],
         strict: bool,
         wanted: impl FnOnce(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Failure> {
-        self.socket.write_all(query).map_err(|error| Failure::of(&error))?;
+        self.write(query).map_err(|error| Failure::of(&error))?;
         self.read_values(strict, wanted).map_err(|(errno, found)| Failure {
             errno,
             greeting: false,
@@ -356,6 +367,12 @@ impl Link {
         self.connection.take();
     }
 
+    /// Closes the connection because the answer makes no sense, and waits before the next question.
+    pub(super) fn close_and_wait(&self) {
+        self.close();
+        pause(ASK_DELAY);
+    }
+
     /// Between sessions: closes the connection when the service has, or when its time is over.
     /// Gives the time at which to ask again.
     pub fn tend(&self, now: Instant) -> Option<Instant> {
@@ -419,12 +436,13 @@ impl Link {
         let (connection, fresh) = match kept {
             Some(connection) => (connection, false),
             None => {
-                let socket = self.endpoint.connect(self.manner.timeout).map_err(|error| {
+                let opened = Connection::open(&self.endpoint, &self.manner);
+                let connection = opened.map_err(|error| {
                     let failure = Failure::of(&error);
                     warning!("connect to {}: {}", self.endpoint.name(), errno_text(failure.errno));
                     failure
                 })?;
-                (Connection::new(socket, &self.endpoint, &self.manner), true)
+                (connection, true)
             }
         };
         self.exchange_over(connection, fresh, query, false, wanted)
@@ -439,8 +457,9 @@ impl Link {
         strict: bool,
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Failure> {
-        if let (true, Some(announcement)) = (fresh, self.manner.announces) {
-            connection.check_announcement(announcement)?;
+        if fresh {
+            let failed = |errno| Failure { errno, greeting: true, partial: false };
+            connection.greet(&self.manner).map_err(failed)?;
         }
         if !connection.decoder.is_empty() {
             return Err(Failure::WRONG);
