@@ -1,10 +1,31 @@
-//! Lookup tables (DATABASE_README): one trait, a file a type.
+//! Lookup tables (DATABASE_README): one trait, a file a type; [`opener`] has THE TABLE of types.
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod against_postmap;
+mod cidr;
+mod constant;
+mod folded;
+mod inline;
+mod lines;
+pub mod network;
+pub mod opener;
+mod pairs;
+mod pcre;
+pub mod proxy;
+mod regexp;
+mod replacement;
+mod rules;
+mod source;
+mod surrogate;
+mod texthash;
 
 use std::rc::Rc;
 
-use crate::config::Config;
+pub use opener::Opener;
+
 use crate::log::Fatal;
+use crate::text::fold::fold;
 
 /// Why a lookup has no answer. The driver has logged the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,27 +86,63 @@ impl Request {
         Self { fold_fixed: false, fold_pattern: false, utf8: true, no_substitution: false };
 }
 
-/// Opens each table once.
-pub struct Opener {
-    _private: (),
+impl Request {
+    /// The words for it in the name of an open table. As Postfix: `dict_flags_str()`.
+    fn words(self) -> String {
+        let words = [
+            (true, "lock"),
+            (self.no_substitution, "no_regsub"),
+            (self.fold_fixed, "fold_fix"),
+            (self.fold_pattern, "fold_mul"),
+            (self.utf8, "utf8_request"),
+        ];
+        let words: Vec<_> = words.iter().filter(|word| word.0).map(|word| word.1).collect();
+        words.join("|")
+    }
 }
 
-impl Opener {
-    /// An opener for a process with this configuration.
-    pub fn new(config: &Config) -> Self {
-        let _ = config;
-        Self { _private: () }
+/// What a type is asked to open.
+pub(crate) struct Spec<'a> {
+    /// The type.
+    kind: &'static str,
+    /// What stands behind the colon.
+    name: &'a [u8],
+    request: Request,
+    /// Keys and values are UTF-8: asked for, and smtputf8_enable is on.
+    utf8: bool,
+    /// The way to proxymap(8).
+    proxymap: Option<&'a Rc<dyn proxy::Service>>,
+}
+
+impl Spec<'_> {
+    /// `type:name`.
+    fn full_name(&self) -> Vec<u8> {
+        fill!("{}:{}", self.kind, self.name)
     }
 
-    /// Opens `type:name`. A table that cannot be opened becomes one whose lookups fail (the
-    /// reason is logged), unless daemon_table_open_error_is_fatal.
-    pub fn open(&mut self, spec: &[u8], request: Request) -> Result<Handle, Fatal> {
-        let _ = request;
-        Err(fatal!("open dictionary: expecting \"type:name\" form instead of \"{}\"", spec))
+    /// A key of a table with fixed keys, as it is kept.
+    fn folded(&self, key: &[u8]) -> Vec<u8> {
+        if self.request.fold_fixed { fold(key, self.utf8) } else { key.to_vec() }
     }
+}
 
-    /// The name (`type:name(0,flags)`) of the first table that has changed since it was opened.
-    pub fn changed(&self) -> Option<Vec<u8>> {
-        None
+/// Why a table cannot be opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Lookups will fail, and give this reason.
+    Unavailable(Vec<u8>),
+    /// This process cannot go on.
+    Fatal(Fatal),
+}
+
+impl From<Vec<u8>> for Failure {
+    fn from(reason: Vec<u8>) -> Self {
+        Self::Unavailable(reason)
+    }
+}
+
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
     }
 }

@@ -1,0 +1,319 @@
+//! Opens tables, each once, and knows which types there are.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::folded::Folded;
+use super::proxy::Service;
+use super::surrogate::Surrogate;
+use super::{
+    Failure, Handle, Keys, Request, Spec, Table, cidr, constant, inline, pcre, proxy, regexp,
+    texthash,
+};
+use crate::config::Config;
+use crate::log::Fatal;
+
+type Open = fn(&Spec<'_>) -> Result<Box<dyn Table>, Failure>;
+
+/// A table type.
+struct Backend {
+    kind: &'static str,
+    open: Open,
+    /// The type folds and checks keys itself.
+    folds: bool,
+}
+
+const fn backend(kind: &'static str, open: Open) -> Backend {
+    Backend { kind, open, folds: false }
+}
+
+/// THE TABLE of types that we read.
+static TYPES: &[Backend] = &[
+    backend("cidr", cidr::open),
+    backend("fail", constant::open_fail),
+    backend("inline", inline::open),
+    backend("internal", inline::open_empty),
+    backend("pcre", pcre::open),
+    Backend { kind: "proxy", open: proxy::open, folds: true },
+    backend("regexp", regexp::open),
+    backend("static", constant::open_static),
+    backend("texthash", texthash::open),
+];
+
+/// Types that Postfix knows, and that are reached only through proxymap(8).
+static ONLY_PROXIED: &[&str] = &[
+    "btree",
+    "cdb",
+    "dbm",
+    "environ",
+    "hash",
+    "ldap",
+    "lmdb",
+    "memcache",
+    "mongodb",
+    "mysql",
+    "netinfo",
+    "nis",
+    "nisplus",
+    "pgsql",
+    "pipemap",
+    "randmap",
+    "sdbm",
+    "socketmap",
+    "sqlite",
+    "tcp",
+    "unionmap",
+    "unix",
+];
+
+/// Opens each table once.
+pub struct Opener {
+    /// Open tables by `type:name(0,flags)`.
+    tables: BTreeMap<Vec<u8>, Handle>,
+    /// smtputf8_enable.
+    utf8: bool,
+    /// daemon_table_open_error_is_fatal.
+    errors_are_fatal: bool,
+    proxymap: Option<Rc<dyn Service>>,
+}
+
+impl Opener {
+    /// An opener for a process with this configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            tables: BTreeMap::new(),
+            utf8: config.smtputf8_enable,
+            errors_are_fatal: config.daemon_table_open_error_is_fatal,
+            proxymap: None,
+        }
+    }
+
+    /// An opener that reaches proxymap(8) in this way.
+    pub fn with_proxymap(self, service: Rc<dyn Service>) -> Self {
+        Self { proxymap: Some(service), ..self }
+    }
+
+    /// Opens `type:name`. A table that cannot be opened becomes one whose lookups fail (the
+    /// reason is logged), unless daemon_table_open_error_is_fatal.
+    pub fn open(&mut self, spec: &[u8], request: Request) -> Result<Handle, Fatal> {
+        let title = fill!("{}(0,{})", spec, request.words());
+        if let Some(table) = self.tables.get(&title) {
+            return Ok(Rc::clone(table));
+        }
+        let table: Handle = Rc::from(self.open_new(spec, request)?);
+        self.tables.insert(title, Rc::clone(&table));
+        Ok(table)
+    }
+
+    /// A table in the place of something else that cannot be used, such as a file of patterns.
+    pub fn surrogate(&mut self, name: &[u8], reason: Vec<u8>) -> Result<Handle, Fatal> {
+        if let Some(table) = self.tables.get(name) {
+            return Ok(Rc::clone(table));
+        }
+        let table: Handle = Rc::from(self.unavailable(name, reason)?);
+        self.tables.insert(name.to_vec(), Rc::clone(&table));
+        Ok(table)
+    }
+
+    /// The name (`type:name(0,flags)`) of the first table that has changed since it was opened.
+    pub fn changed(&self) -> Option<Vec<u8>> {
+        self.tables.iter().find(|(_, table)| table.changed()).map(|(title, _)| title.clone())
+    }
+
+    fn open_new(&self, spec: &[u8], request: Request) -> Result<Box<dyn Table>, Fatal> {
+        let wrong =
+            || fatal!("open dictionary: expecting \"type:name\" form instead of \"{}\"", spec);
+        let colon = spec.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
+        let (kind, name) = (&spec[..colon], &spec[colon + 1..]);
+        if kind.is_empty() || name.is_empty() {
+            return Err(wrong());
+        }
+        let Some(backend) = TYPES.iter().find(|backend| backend.kind.as_bytes() == kind) else {
+            return self.unavailable(spec, unsupported(kind, spec));
+        };
+        self.open_known(backend, name, request)
+    }
+
+    fn open_known(
+        &self,
+        backend: &Backend,
+        name: &[u8],
+        request: Request,
+    ) -> Result<Box<dyn Table>, Fatal> {
+        let utf8 = request.utf8 && self.utf8;
+        let proxymap = self.proxymap.as_ref();
+        let spec = Spec { kind: backend.kind, name, request, utf8, proxymap };
+        let table = match (backend.open)(&spec) {
+            Ok(table) => table,
+            Err(Failure::Fatal(fatal)) => return Err(fatal),
+            Err(Failure::Unavailable(reason)) => self.unavailable(&spec.full_name(), reason)?,
+        };
+        let fold = match table.keys() {
+            Keys::Fixed => request.fold_fixed,
+            Keys::Pattern => request.fold_pattern,
+        };
+        if backend.folds || !(fold || utf8) {
+            return Ok(table);
+        }
+        Ok(Box::new(Folded::new(table, fold, utf8)))
+    }
+
+    /// Logs why a table cannot be had, and puts a surrogate in its place.
+    fn unavailable(&self, name: &[u8], reason: Vec<u8>) -> Result<Box<dyn Table>, Fatal> {
+        if self.errors_are_fatal {
+            return Err(Fatal(reason));
+        }
+        error!("{}", reason);
+        Ok(Box::new(Surrogate::new(name.to_vec(), reason)))
+    }
+}
+
+/// Why a type cannot be used, and what to do instead.
+fn unsupported(kind: &[u8], spec: &[u8]) -> Vec<u8> {
+    if ONLY_PROXIED.iter().any(|known| known.as_bytes() == kind) {
+        fill!(
+            "unsupported dictionary type: {} (smtpd-rs reads it only through proxymap(8): \
+             use \"proxy:{}\", and list that in proxy_read_maps)",
+            kind,
+            spec
+        )
+    } else {
+        fill!("unsupported dictionary type: {}", kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::captured;
+    use crate::table::TableError;
+
+    fn opener(main_cf: &str) -> Opener {
+        captured::take();
+        Opener::new(&Config::of_text(main_cf).unwrap())
+    }
+
+    #[test]
+    fn a_table_is_opened_once_a_request() {
+        let mut tables = opener("");
+        let one = tables.open(b"static:x", Request::ACCESS).unwrap();
+        let same = tables.open(b"static:x", Request::ACCESS).unwrap();
+        let other = tables.open(b"static:x", Request::MATCH).unwrap();
+        assert!(Rc::ptr_eq(&one, &same) && !Rc::ptr_eq(&one, &other));
+        assert_eq!(one.lookup(b"any"), Ok(Some(b"x".to_vec())));
+        let titles: Vec<_> = tables.tables.into_keys().collect();
+        assert_eq!(
+            titles,
+            [&b"static:x(0,lock|fold_fix|utf8_request)"[..], b"static:x(0,lock|utf8_request)"]
+        );
+    }
+
+    #[test]
+    fn a_table_that_changes_is_named() {
+        struct Changing(bool);
+        impl Table for Changing {
+            fn name(&self) -> &[u8] {
+                b"x:y"
+            }
+            fn keys(&self) -> Keys {
+                Keys::Fixed
+            }
+            fn lookup(&self, _: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
+                Ok(None)
+            }
+            fn changed(&self) -> bool {
+                self.0
+            }
+        }
+        let mut tables = opener("");
+        tables.tables.insert(b"x:a(0,lock)".to_vec(), Rc::new(Changing(false)));
+        assert_eq!(tables.changed(), None);
+        tables.tables.insert(
+            b"x:b(0,lock)".to_vec(),
+            Rc::new(Folded::new(Box::new(Changing(true)), true, true)),
+        );
+        assert_eq!(tables.changed(), Some(b"x:b(0,lock)".to_vec()));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_opened_fails_each_lookup() {
+        let mut tables = opener("");
+        let table = tables.open(b"regexp:/nowhere/at/all", Request::ACCESS).unwrap();
+        let again = tables.open(b"regexp:/nowhere/at/all", Request::ACCESS).unwrap();
+        assert!(Rc::ptr_eq(&table, &again));
+        assert_eq!(captured::take(), ["error: open /nowhere/at/all: No such file or directory"]);
+        assert_eq!(table.lookup(b"x"), Err(TableError::Retry));
+        assert_eq!(
+            captured::take(),
+            ["warning: regexp:/nowhere/at/all is unavailable. \
+              open /nowhere/at/all: No such file or directory"]
+        );
+        assert_eq!(table.keys(), Keys::Pattern);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_opened_may_be_fatal() {
+        let mut tables = opener("daemon_table_open_error_is_fatal = yes\n");
+        let error = tables.open(b"nonsense:x", Request::ACCESS).err();
+        assert_eq!(error, Some(fatal!("unsupported dictionary type: nonsense")));
+        assert!(captured::take().is_empty());
+    }
+
+    #[test]
+    fn a_type_that_we_do_not_read_says_what_to_do() {
+        let mut tables = opener("");
+        let table = tables.open(b"hash:/etc/postfix/access", Request::ACCESS).unwrap();
+        assert_eq!(table.lookup(b"x"), Err(TableError::Retry));
+        assert_eq!(
+            captured::take()[0],
+            "error: unsupported dictionary type: hash (smtpd-rs reads it only through \
+             proxymap(8): use \"proxy:hash:/etc/postfix/access\", and list that in \
+             proxy_read_maps)"
+        );
+        captured::take();
+        tables.open(b"nonsense:x", Request::ACCESS).unwrap();
+        assert_eq!(captured::take()[0], "error: unsupported dictionary type: nonsense");
+    }
+
+    #[test]
+    fn a_table_needs_type_and_name() {
+        for spec in ["x", "x:", ":x"] {
+            let error = opener("").open(spec.as_bytes(), Request::ACCESS).err();
+            let text =
+                fill!("open dictionary: expecting \"type:name\" form instead of \"{}\"", spec);
+            assert_eq!(error, Some(Fatal(text)));
+        }
+    }
+
+    #[test]
+    fn case_counts_where_nobody_asked_for_folding() {
+        let mut tables = opener("smtputf8_enable = yes\n");
+        let spec = "inline:{Äb=1, CD=2}".as_bytes();
+        let access = tables.open(spec, Request::ACCESS).unwrap();
+        assert_eq!(access.lookup("äB".as_bytes()), Ok(Some(b"1".to_vec())));
+        let exact = tables.open(spec, Request::MATCH).unwrap();
+        assert_eq!(exact.lookup(b"cd"), Ok(None));
+        assert_eq!(exact.lookup(b"CD"), Ok(Some(b"2".to_vec())));
+        let ascii = opener("smtputf8_enable = no\n").open(spec, Request::ACCESS).unwrap();
+        assert_eq!(ascii.lookup("äb".as_bytes()), Ok(None));
+        assert_eq!(ascii.lookup("ÄB".as_bytes()), Ok(Some(b"1".to_vec())));
+    }
+
+    #[test]
+    fn malformed_utf8_is_in_no_table_and_in_no_value() {
+        let mut tables = opener("smtputf8_enable = yes\n");
+        let table = tables.open(b"static:x", Request::ACCESS).unwrap();
+        assert_eq!(table.lookup(b"a\xff"), Ok(None));
+        let bad = tables.open(b"static:x\xff", Request::ACCESS).unwrap();
+        assert_eq!(bad.lookup(b"a"), Err(TableError::Config));
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: static:x: non-UTF-8 key \"a\u{fffd}\": \
+                 malformed UTF-8 or invalid codepoint",
+                "warning: static:x\u{fffd}: key \"a\": non-UTF-8 value \"x\u{fffd}\": \
+                 malformed UTF-8 or invalid codepoint"
+            ]
+        );
+    }
+}

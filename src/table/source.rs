@@ -1,0 +1,83 @@
+//! Where the text of a table stands: in a file, or in main.cf between braces.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Failure;
+use crate::text::split::{self, COMMA_SPACE};
+
+/// An open file of a table.
+pub(crate) fn file(name: &[u8]) -> io::Result<File> {
+    File::open(Path::new(OsStr::from_bytes(name)))
+}
+
+/// The whole text of `file`.
+pub(crate) fn content(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The text of a table whose name is a file, or its lines: `{{line}, {line}…}`. What was wrong
+/// with reading an open file is left to the caller.
+pub(crate) fn text(kind: &str, name: &[u8]) -> Result<io::Result<Vec<u8>>, Failure> {
+    if name.starts_with(b"{") {
+        let text = lines(name).map_err(|error| fill!("{} map: {}", kind, error))?;
+        return Ok(Ok(text));
+    }
+    let file = file(name).map_err(|error| fill!("open {}: {}", name, error))?;
+    Ok(content(&file))
+}
+
+/// What `Lines` calls a text that `name` gives (as Postfix calls its stream).
+pub(crate) fn path(name: &[u8]) -> &[u8] {
+    if name.starts_with(b"{") { b"unknown_stream" } else { name }
+}
+
+/// The lines of `{{line}, {line}…}`.
+fn lines(name: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    let mut text = Vec::new();
+    for rule in split::words_braced(unbrace(name)?, COMMA_SPACE) {
+        text.extend_from_slice(unbrace(rule)?);
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// The inside of `{ text }`, without blanks around it. As Postfix: `extpar()`.
+pub(crate) fn unbrace(text: &[u8]) -> Result<&[u8], Vec<u8>> {
+    if !text.starts_with(b"{") {
+        return Err(fill!("no '{' at start of text in \"{}\"", text));
+    }
+    let Some(end) = split::closing(text) else {
+        return Err(fill!("missing '}' in \"{}\"", text));
+    };
+    if text.len() > end + 1 {
+        return Err(fill!("syntax error after '}' in \"{}\"", text));
+    }
+    Ok(text[1..end].trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_may_stand_in_main_cf() {
+        assert_eq!(lines(b"{, ,{foo bar}, { blah blah }, ,}").unwrap(), b"foo bar\nblah blah\n");
+        assert_eq!(lines(b"{, }").unwrap(), b"");
+        assert_eq!(
+            lines(b"{{foo bar}, {blah blah}}x").unwrap_err(),
+            b"syntax error after '}' in \"{{foo bar}, {blah blah}}x\""
+        );
+        assert_eq!(
+            lines(b"{{foo bar}, {blah blah}x}").unwrap_err(),
+            b"syntax error after '}' in \"{blah blah}x\""
+        );
+        assert_eq!(lines(b"{foo}").unwrap_err(), b"no '{' at start of text in \"foo\"");
+        assert_eq!(lines(b"{{foo}").unwrap_err(), b"missing '}' in \"{{foo}\"");
+    }
+}

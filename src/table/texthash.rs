@@ -1,0 +1,88 @@
+//! `texthash:/file`: the source of a postmap(1) table, read into memory (DATABASE_README).
+//!
+//! Each logical line is `key whitespace value`; a key may have blanks between quotes, which stay.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::inline::{InMemory, quoted_key};
+use super::lines::{Lines, trim_end, trim_start};
+use super::pairs::Pairs;
+use super::{Failure, Spec, Table, source};
+
+/// How long we wait for a file that somebody may be writing.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Opens `texthash:/file`. A file that was written this very second may not be complete: it is
+/// read again until it has cooled down.
+pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
+    let path = spec.name;
+    let mut before = now();
+    loop {
+        let file =
+            source::file(path).map_err(|error| fill!("open database {}: {}", path, error))?;
+        let text = source::content(&file).map_err(|error| fatal!("read {}: {}", path, error))?;
+        let pairs = parse(spec, &text)?;
+        let status =
+            file.metadata().map_err(|error: io::Error| fatal!("fstat {}: {}", path, error))?;
+        let after = now();
+        if status.mtime() < before - 1 || status.mtime() > after {
+            return Ok(Box::new(InMemory { name: spec.full_name(), pairs }));
+        }
+        std::thread::sleep(PAUSE);
+        before = after;
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The pairs of a file's text.
+fn parse(spec: &Spec<'_>, text: &[u8]) -> Result<Pairs, Failure> {
+    let path = spec.name;
+    let mut pairs = Pairs::with_room(text.len());
+    for (number, line) in Lines::of(text, path) {
+        let Some((key, value)) = pair(spec, number, &line) else { continue };
+        let folded = spec.folded(key);
+        if pairs.get(&folded).is_some() {
+            return Err(fill!("{}, line {}: duplicate entry: \"{}\"", path, number, key).into());
+        }
+        pairs.set(&folded, value).map_err(|_| fill!("{}: file too large", path))?;
+    }
+    pairs.shrink();
+    Ok(pairs)
+}
+
+/// Key and value of a line; `None` where there are none, which is logged.
+fn pair<'a>(spec: &Spec<'_>, number: u32, line: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let path = spec.name;
+    if spec.utf8 && std::str::from_utf8(line).is_err() {
+        warning!("{}, line {}: non-UTF-8 input \"{}\" -- ignoring this line", path, number, line);
+        return None;
+    }
+    let Some((key, value)) = quoted_key(line, b"") else {
+        warning!("{}, line {}: unbalanced '\"' in '{}' -- ignoring this line", path, number, line);
+        return None;
+    };
+    let value = trim_end(trim_start(value));
+    if key.is_empty() || value.is_empty() {
+        warning!(
+            "{}, line {}: expected format: key whitespace value -- ignoring this line",
+            path,
+            number
+        );
+        return None;
+    }
+    if key.ends_with(b":") {
+        warning!(
+            "{}, line {}: record is in \"key: value\" format; is this an alias file?",
+            path,
+            number
+        );
+    }
+    Some((key, value))
+}
