@@ -5,4 +5,6 @@ pub mod anvil;
 pub mod cleanup;
 pub mod flush;
 pub mod link;
+pub mod proxymap;
 pub mod rewrite;
+pub mod tlsmgr;

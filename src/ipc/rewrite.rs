@@ -91,9 +91,14 @@ pub struct TrivialRewrite {
     trouble: Vec<u8>,
     /// smtputf8_enable: how the recipient is folded.
     utf8: bool,
-    rewritten: RefCell<Recent<(Rule, Vec<u8>), (Instant, Vec<u8>)>>,
-    resolved: RefCell<Recent<(Vec<u8>, Vec<u8>), Rc<Resolved>>>,
+    rewritten: RefCell<Rewritten>,
+    resolved: RefCell<Known>,
 }
+
+/// When an address was rewritten, and to what.
+type Rewritten = Recent<(Rule, Vec<u8>), (Instant, Vec<u8>)>;
+/// Where addresses go, by sender and address as they were given.
+type Known = Recent<(Vec<u8>, Vec<u8>), Rc<Resolved>>;
 
 impl TrivialRewrite {
     /// The service that rewrite_service_name names. Nothing is opened yet.
