@@ -4,6 +4,8 @@
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests may panic"))]
 
 pub mod attr;
+pub mod bdat;
 pub mod command;
 pub mod master;
+pub mod message;
 pub mod record;
