@@ -320,6 +320,7 @@ fn first_piece(bytes: &[u8], limit: usize) -> Option<(usize, End)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
 pub(super) mod tests {
     use super::*;
     use BareNewline::{Accept, Normalize, Note, Reject};
