@@ -1,17 +1,15 @@
 //! SMTP replies (RFC 5321, section 4.2) with enhanced status codes (RFC 2034).
 
-use crate::text::printable::make_printable;
-
 /// A reply: one line, or several separated by CR LF (EHLO, Milters). No line has a CR, LF or NUL
 /// in it; the code stands at the start of the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply(Vec<u8>);
 
 impl Reply {
-    /// The reply in `line`; what a client could have put in (control bytes) becomes `?`.
-    /// Use [`reply!`](crate::reply).
+    /// The reply in `line`; CR, LF and NUL, which a client could have put in, become `?`, all else
+    /// goes back as it came, as in Postfix. Use [`reply!`](crate::reply).
     pub fn new(mut line: Vec<u8>) -> Self {
-        make_printable(&mut line, b'?', true);
+        make_one_line(&mut line);
         Self(line)
     }
 
@@ -23,7 +21,7 @@ impl Reply {
                 all.extend_from_slice(b"\r\n");
             }
             let mut line = line.clone();
-            make_printable(&mut line, b'?', true);
+            make_one_line(&mut line);
             all.extend_from_slice(&line);
         }
         Self(all)
@@ -32,6 +30,14 @@ impl Reply {
     /// The text, code included, without the CR LF at its end.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+fn make_one_line(line: &mut [u8]) {
+    for byte in line {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            *byte = b'?';
+        }
     }
 }
 
@@ -97,6 +103,13 @@ mod tests {
         let arg: &[u8] = b"X\r\n250 2.1.5 Ok";
         let reply = reply!("555 5.5.4 Unsupported option: {}", arg);
         assert_eq!(reply.as_bytes(), b"555 5.5.4 Unsupported option: X??250 2.1.5 Ok");
+    }
+
+    #[test]
+    fn other_bytes_go_back_as_they_came() {
+        let arg: &[u8] = b"\t\x7f\xff\0";
+        let reply = reply!("555 5.5.4 Unsupported option: {}", arg);
+        assert_eq!(reply.as_bytes(), b"555 5.5.4 Unsupported option: \t\x7f\xff?");
     }
 
     #[test]
