@@ -8,21 +8,59 @@ pub fn fold(text: &[u8], utf8: bool) -> Vec<u8> {
     }
     let mut out = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
-        let folded: String = chunk.valid().chars().flat_map(char::to_lowercase).collect();
+        let folded: String = chunk.valid().chars().flat_map(fold_char).collect();
         out.extend_from_slice(folded.as_bytes());
         out.extend_from_slice(chunk.invalid());
     }
     out
 }
 
+/// The full case folding of a character (Unicode, CaseFolding.txt, status C and F).
+///
+/// That is what becomes of it by way of capitals (`ß`, `SS`, `ss`), but for the dotless i, which
+/// has the capital of another letter, and for Cherokee, which folds to capitals.
+fn fold_char(character: char) -> Vec<char> {
+    match character {
+        'ı' => vec![character],
+        '\u{13a0}'..='\u{13f5}' => vec![character],
+        '\u{13f8}'..='\u{13fd}' | '\u{ab70}'..='\u{abbf}' => character.to_uppercase().collect(),
+        _ => character
+            .to_lowercase()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+            .collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn folded(text: &str) -> String {
+        String::from_utf8(fold(text.as_bytes(), true)).unwrap()
+    }
+
     #[test]
     fn capitals_become_small() {
         assert_eq!(fold(b"ABC\xff", true), b"abc\xff");
-        assert_eq!(fold("ÄB".as_bytes(), true), "äb".as_bytes());
+        assert_eq!(folded("ÄB"), "äb");
         assert_eq!(fold("ÄB".as_bytes(), false), "Äb".as_bytes());
+    }
+
+    #[test]
+    fn letters_that_only_differ_by_case_fold_to_the_same() {
+        for (text, same) in [
+            ("Straße", "STRASSE"),
+            ("ẞ", "ß"),
+            ("ΟΔΟΣ", "οδος"),
+            ("ﬀ", "FF"),
+            ("ſ", "S"),
+            ("\u{212a}é", "KÉ"),
+            ("\u{ab70}", "\u{13a0}"),
+        ] {
+            assert_eq!(folded(text), folded(same));
+        }
+        assert_eq!(folded("ı"), "ı");
+        assert_eq!(folded("İ"), "i\u{307}");
     }
 }
