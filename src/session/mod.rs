@@ -1,1 +1,4 @@
-//! Placeholder.
+//! One client, from greeting to goodbye.
+#![forbid(unsafe_code)]
+
+pub mod peer;
