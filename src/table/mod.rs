@@ -1,6 +1,7 @@
 //! Lookup tables (DATABASE_README): one trait, a file a type; [`opener`] has THE TABLE of types.
 #![forbid(unsafe_code)]
 
+pub mod address;
 #[cfg(test)]
 mod against_postmap;
 mod cidr;
@@ -8,6 +9,7 @@ mod constant;
 mod folded;
 mod inline;
 mod lines;
+pub mod maps;
 pub mod network;
 pub mod opener;
 mod pairs;

@@ -4,12 +4,14 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::inline::{InMemory, quoted_key};
 use super::lines::{Lines, trim_end, trim_start};
 use super::pairs::Pairs;
 use super::{Failure, Spec, Table, source};
+use crate::sys::pause::pause;
+use crate::sys::time;
 
 /// How long we wait for a file that somebody may be writing.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -30,15 +32,14 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
         if status.mtime() < before - 1 || status.mtime() > after {
             return Ok(Box::new(InMemory { name: spec.full_name(), pairs }));
         }
-        std::thread::sleep(PAUSE);
+        pause(PAUSE);
         before = after;
     }
 }
 
 /// Seconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    time::since_epoch(time::now()).0
 }
 
 /// The pairs of a file's text.
@@ -85,4 +86,54 @@ fn pair<'a>(spec: &Spec<'_>, number: u32, line: &'a [u8]) -> Option<(&'a [u8], &
         );
     }
     Some((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use crate::config::Config;
+    use crate::log::captured;
+    use crate::sys::pause;
+    use crate::sys::time;
+    use crate::table::{Opener, Request, TableError};
+
+    fn file(name: &str, text: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("smtpd-rs-{name}-{}", std::process::id()));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_key_may_not_stand_twice() {
+        time::fix(Some(SystemTime::UNIX_EPOCH));
+        let path = file("twice", "a 1\nb 2\nA 3\n");
+        let mut tables = Opener::new(&Config::of_text("").unwrap());
+        let spec = format!("texthash:{}", path.display());
+        captured::take();
+        let table = tables.open(spec.as_bytes(), Request::ACCESS).unwrap();
+        assert_eq!(table.lookup(b"b"), Err(TableError::Retry));
+        assert_eq!(
+            captured::take()[0],
+            format!("error: {}, line 3: duplicate entry: \"A\"", path.display())
+        );
+        let exact = tables.open(spec.as_bytes(), Request::MATCH).unwrap();
+        assert_eq!(exact.lookup(b"A"), Ok(Some(b"3".to_vec())));
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_just_written_is_read_again() {
+        let path = file("hot", "a 1\n");
+        let spec = format!("texthash:{}", path.display());
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        time::fix(Some(written));
+        pause::replace(|_| time::fix(Some(time::now() + std::time::Duration::from_secs(1))));
+        let mut tables = Opener::new(&Config::of_text("").unwrap());
+        assert!(tables.open(spec.as_bytes(), Request::ACCESS).is_ok());
+        let waited = time::now().duration_since(written).unwrap();
+        assert_eq!(waited.as_secs(), 3);
+        fs::remove_file(path).unwrap();
+    }
 }
