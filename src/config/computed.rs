@@ -20,6 +20,7 @@ pub(crate) struct Facts<'a> {
     config_directory: Vec<u8>,
     settled: Option<Settled<'a>>,
     noted: Vec<(&'static str, Vec<u8>)>,
+    /// Of this machine, then of inet_interfaces.
     interfaces: Vec<Interface>,
     pub(super) level: Level,
     pub(super) ipv4: bool,
@@ -158,8 +159,14 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        self.ipv6 = ipv6 && (self.imagined || family_works("IPv6", interfaces::ipv6_works())?);
-        self.ipv4 = ipv4 && (self.imagined || family_works("IPv4", interfaces::ipv4_works())?);
+        self.interfaces = self.local_interfaces()?;
+        // An address shows that the kernel has the family.
+        let has = |ipv6: bool| {
+            self.imagined || self.interfaces.iter().any(|one| one.address.is_ipv6() == ipv6)
+        };
+        let (has_ipv4, has_ipv6) = (has(false), has(true));
+        self.ipv6 = ipv6 && (has_ipv6 || family_works("IPv6", interfaces::ipv6_works())?);
+        self.ipv4 = ipv4 && (has_ipv4 || family_works("IPv4", interfaces::ipv4_works())?);
         Ok(())
     }
 
@@ -291,10 +298,15 @@ impl<'a> Facts<'a> {
 
     /// Finds the addresses that inet_interfaces means, each with its network.
     fn find_interfaces(&mut self) -> Result<(), Fatal> {
+        let mut local = std::mem::take(&mut self.interfaces);
         if !self.ipv4 && !self.ipv6 {
             return Ok(());
         }
-        let local = self.local_interfaces()?;
+        local.retain(|interface| self.speaks(interface.address));
+        if local.is_empty() {
+            return Err(fatal!("could not find any active network interfaces"));
+        }
+        local.sort_by_key(|interface| interface.address.is_ipv6());
         self.interfaces = match self.noted("inet_interfaces") {
             b"all" => local,
             b"loopback-only" => {
@@ -306,18 +318,11 @@ impl<'a> Facts<'a> {
     }
 
     fn local_interfaces(&self) -> Result<Vec<Interface>, Fatal> {
-        let mut local = if self.imagined {
-            loopback_interfaces()
-        } else {
-            interfaces::up()
-                .map_err(|error| fatal!("inet_addr_local[getifaddrs]: getifaddrs: {}", error))?
-        };
-        local.retain(|interface| self.speaks(interface.address));
-        if local.is_empty() {
-            return Err(fatal!("could not find any active network interfaces"));
+        if self.imagined {
+            return Ok(loopback_interfaces());
         }
-        local.sort_by_key(|interface| interface.address.is_ipv6());
-        Ok(local)
+        interfaces::up()
+            .map_err(|error| fatal!("inet_addr_local[getifaddrs]: getifaddrs: {}", error))
     }
 
     fn named_interfaces(&self, hosts: &[u8], local: &[Interface]) -> Result<Vec<Interface>, Fatal> {

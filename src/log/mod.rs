@@ -5,6 +5,7 @@
 //! another), panic is our bug.
 #![forbid(unsafe_code)]
 
+mod emergency;
 mod target;
 
 use std::cell::RefCell;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::sleep;
 use std::time::Duration;
 
+pub use self::emergency::watchdog_timeout;
 use self::target::{Logger, Target};
 use crate::text::split::{COMMA_SPACE, words};
 
@@ -176,9 +178,15 @@ pub fn set_utf8(allowed: bool) {
     logger().utf8 = allowed;
 }
 
-/// From now on records also go to standard error (`-V`).
+/// From now on records also go to standard error, tagged as in the log (`-V`).
 pub fn also_to_stderr() {
-    logger().to_stderr = true;
+    let mut logger = logger();
+    logger.stderr_tag = Some(logger.tag.clone());
+}
+
+/// From now on records also go to standard error: somebody sits there.
+pub fn also_to_terminal() {
+    logger().stderr_tag = Some(PROCESS_NAME.into());
 }
 
 static LOGGER: Mutex<Logger> = Mutex::new(Logger::new());
@@ -225,6 +233,11 @@ pub fn write(severity: Severity, text: &[u8]) {
             std::process::exit(1);
         }
     }
+}
+
+/// Prepares [`watchdog_timeout`], for which nothing else may be done when the time comes.
+pub fn prepare_watchdog_timeout() {
+    logger().prepare_emergency(b"watchdog timeout");
 }
 
 /// So that master(8) and the log can follow.

@@ -2,11 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::Severity;
+use super::emergency::{self, Prepared, SOCKET};
 use crate::sys::time;
 use crate::text::printable::make_printable;
 
@@ -19,9 +22,11 @@ pub(super) struct Logger {
     pub(super) tag: Vec<u8>,
     pub(super) facility: u8,
     pub(super) utf8: bool,
-    pub(super) to_stderr: bool,
+    pub(super) stderr_tag: Option<Vec<u8>>,
     target: Target,
     connection: Option<Connection>,
+    /// Of this process; 0: not asked yet.
+    pid: u32,
     stamp: Stamp,
     buffer: Vec<u8>,
 }
@@ -58,9 +63,10 @@ impl Logger {
             tag: Vec::new(),
             facility: super::MAIL.0,
             utf8: false,
-            to_stderr: false,
+            stderr_tag: None,
             target: Target::Nowhere,
             connection: None,
+            pid: 0,
             stamp: Stamp { second: None, text: [b' '; 15] },
             buffer: Vec::new(),
         }
@@ -79,30 +85,51 @@ impl Logger {
     }
 
     fn connect(&self) -> Option<Connection> {
-        match &self.target {
+        let connection = match &self.target {
             Target::Nowhere => None,
             Target::Syslog => connect("/dev/log".as_ref()).ok(),
             Target::Postlog { socket, .. } => connect(Path::new(OsStr::from_bytes(socket))).ok(),
-        }
+        };
+        SOCKET.store(connection.as_ref().map_or(-1, Connection::number), Ordering::Relaxed);
+        connection
+    }
+
+    /// Prepares the record of a watchdog that bites.
+    pub(super) fn prepare_emergency(&mut self, text: &[u8]) {
+        let Some(form) = self.head() else { return };
+        let (start, stamp, zero) = match form {
+            Form::Syslog => (self.put_priority(Severity::Fatal), PRIORITY_PLACE, b' '),
+            Form::Postlog => (0, 0, b'0'),
+        };
+        masked(&mut self.buffer, Severity::Fatal, text, self.utf8);
+        emergency::prepare(Prepared {
+            head: self.buffer[start..stamp].to_vec(),
+            tail: self.buffer[stamp + 15..].to_vec(),
+            zero,
+            offset: time::local(time::now()).offset.into(),
+        });
+    }
+
+    /// Puts the priority in front of the head, where room was left; says where it begins.
+    fn put_priority(&mut self, severity: Severity) -> usize {
+        let priority = format!("<{}>", self.facility << 3 | severity.priority());
+        let start = PRIORITY_PLACE - priority.len();
+        self.buffer[start..PRIORITY_PLACE].copy_from_slice(priority.as_bytes());
+        start
     }
 
     pub(super) fn write(&mut self, severity: Severity, text: &[u8]) {
         let Some(form) = self.head() else { return };
         let text = masked(&mut self.buffer, severity, text, self.utf8);
-        if self.to_stderr {
+        if let Some(tag) = &self.stderr_tag {
             // What does not reach the terminal reaches the log.
-            let _ = to_stderr(&self.tag, &self.buffer[text..]);
+            let _ = to_stderr(tag, &self.buffer[text..]);
         }
-        if let Form::Syslog = form {
-            let priority = self.facility << 3 | severity.priority();
-            // The number goes in front; the place for it was left when the head was made.
-            let digits = format!("<{priority}>");
-            let start = PRIORITY_PLACE - digits.len();
-            self.buffer[start..PRIORITY_PLACE].copy_from_slice(digits.as_bytes());
-            self.send(start);
-        } else {
-            self.send(0);
-        }
+        let start = match form {
+            Form::Syslog => self.put_priority(severity),
+            Form::Postlog => 0,
+        };
+        self.send(start);
     }
 
     /// Puts what stands before the text into the buffer.
@@ -130,8 +157,10 @@ impl Logger {
                 Form::Postlog
             }
         };
-        let id = std::process::id();
-        crate::text::fill::fill_into(&mut self.buffer, " {}[{}]: ", &[&self.tag, &id]);
+        if self.pid == 0 {
+            self.pid = std::process::id();
+        }
+        crate::text::fill::fill_into(&mut self.buffer, " {}[{}]: ", &[&self.tag, &self.pid]);
         Some(form)
     }
 
@@ -171,6 +200,13 @@ fn connect(path: &Path) -> io::Result<Connection> {
 }
 
 impl Connection {
+    fn number(&self) -> RawFd {
+        match self {
+            Self::Datagram(socket) => socket.as_raw_fd(),
+            Self::Stream(socket) => socket.as_raw_fd(),
+        }
+    }
+
     fn send(&mut self, record: &[u8]) -> io::Result<()> {
         match self {
             Self::Datagram(socket) => socket.send(record).map(|_| ()),
@@ -180,7 +216,7 @@ impl Connection {
     }
 }
 
-const MONTHS: [&str; 12] =
+pub(super) const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Stamp {

@@ -1,8 +1,10 @@
 //! The kernel and the C library: the home of `unsafe`.
 
+pub mod descriptor;
 pub mod errno;
 pub mod file;
 pub mod interfaces;
+pub mod lock;
 pub mod names;
 pub mod pause;
 pub mod pcre;
@@ -11,3 +13,4 @@ pub mod regex;
 pub mod service_socket;
 pub mod time;
 pub mod users;
+pub mod watchdog;

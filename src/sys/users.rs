@@ -3,9 +3,12 @@
 //! The accounts of a mail system are local: they are looked up in /etc/passwd and /etc/group,
 //! each read once, and only what is missing there is asked of the name service switch.
 
-use std::fs;
+use std::ffi::CString;
+use std::{fs, io};
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, initgroups, setgroups};
+
+use crate::text::split::{SPACE, words};
 
 /// A user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,48 @@ impl Accounts {
         let local = rows(&self.group).find(|row| row.id == gid).map(|row| row.name.to_vec());
         local.or_else(|| Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name.into_bytes()))
     }
+}
+
+/// Takes on the groups of a user: those of /etc/group. Where the name service switch names other
+/// sources of groups, the C library is asked: it takes a hundred system calls and more.
+pub fn take_groups(name: &[u8], gid: u32) -> io::Result<()> {
+    let switch = fs::read("/etc/nsswitch.conf").unwrap_or_default();
+    if !groups_are_local(&switch) {
+        return Ok(initgroups(&CString::new(name)?, Gid::from_raw(gid))?);
+    }
+    let group = fs::read("/etc/group")?;
+    Ok(setgroups(&groups_of(&group, name, gid))?)
+}
+
+/// Whether groups come from /etc/group alone. systemd adds those of its own dynamic users only.
+fn groups_are_local(switch: &[u8]) -> bool {
+    let sources = |database: &[u8]| {
+        let lines = switch.split(|byte| *byte == b'\n');
+        let mut found = lines.filter_map(|line| {
+            let line = line.split(|byte| *byte == b'#').next()?.trim_ascii();
+            line.strip_prefix(database)?.trim_ascii_start().strip_prefix(b":")
+        });
+        found.next()
+    };
+    // Without a line, the C library has "files" only.
+    let sources = sources(b"initgroups").or_else(|| sources(b"group")).unwrap_or(b"files");
+    let mut first = true;
+    words(sources, SPACE).all(|source| {
+        let local = source == b"files" || (!first && source == b"systemd");
+        first = false;
+        local
+    })
+}
+
+fn groups_of(group: &[u8], name: &[u8], gid: u32) -> Vec<Gid> {
+    let mut groups = vec![Gid::from_raw(gid)];
+    for row in rows(group) {
+        let id = Gid::from_raw(row.id);
+        if words(row.next, b",").any(|member| member == name) && !groups.contains(&id) {
+            groups.push(id);
+        }
+    }
+    groups
 }
 
 /// A line of either file: `name:password:id:…`.
@@ -120,5 +165,23 @@ mod tests {
         assert_eq!(accounts.user(b"bad"), None);
         assert_eq!(accounts.user(b"\xff"), None);
         assert_eq!(accounts.group(b"no such group"), None);
+    }
+
+    #[test]
+    fn groups_are_those_that_list_the_user() {
+        let text =
+            b"root:x:0:\npostdrop:x:106:a,postfix\nopendkim:x:110:postfix\nx:x:105:postfix\n";
+        let ids: Vec<u32> = groups_of(text, b"postfix", 105).iter().map(|id| id.as_raw()).collect();
+        assert_eq!(ids, [105, 106, 110]);
+    }
+
+    #[test]
+    fn the_c_library_is_asked_where_groups_come_from_elsewhere() {
+        assert!(groups_are_local(b""));
+        assert!(groups_are_local(b"passwd: files ldap\ngroup:\t\tfiles systemd # x\n"));
+        assert!(!groups_are_local(b"group: files ldap\n"));
+        assert!(!groups_are_local(b"group: systemd files\n"));
+        assert!(!groups_are_local(b"group: files [SUCCESS=merge] systemd\n"));
+        assert!(!groups_are_local(b"group: files\ninitgroups: files sss\n"));
     }
 }
