@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::folded::Folded;
 use super::proxy::Service;
@@ -11,6 +12,7 @@ use super::{
     texthash,
 };
 use crate::config::Config;
+use crate::ipc::proxymap::ProxyMap;
 use crate::log::Fatal;
 
 type Open = fn(&Spec<'_>) -> Result<Box<dyn Table>, Failure>;
@@ -84,8 +86,14 @@ impl Opener {
             tables: BTreeMap::new(),
             utf8: config.smtputf8_enable,
             errors_are_fatal: config.daemon_table_open_error_is_fatal,
-            proxymap: None,
+            proxymap: Some(Rc::new(ProxyMap::new(config))),
         }
+    }
+
+    /// Between sessions: lets proxymap(8) go when it was idle for too long (ipc_idle), and says
+    /// when to ask again.
+    pub fn tend(&self, now: Instant) -> Option<Instant> {
+        self.proxymap.as_ref()?.tend(now)
     }
 
     /// An opener that reaches proxymap(8) in this way.

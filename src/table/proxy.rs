@@ -4,9 +4,11 @@
 //! fold; else it folds. The flags are bits of the wire protocol (Postfix: `dict.h`).
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::folded::Folded;
 use super::{Failure, Keys, Request, Spec, Table, TableError};
+use crate::ipc::proxymap::{self, ProxyMap};
 use crate::log::Fatal;
 
 /// Keys are fixed texts.
@@ -38,6 +40,30 @@ pub trait Service {
     fn open(&self, table: &[u8], flags: u32) -> Result<u32, Fatal>;
     /// Looks up `key`; `flags` are those of the request.
     fn lookup(&self, table: &[u8], flags: u32, key: &[u8]) -> Result<Answer, Fatal>;
+    /// Between sessions: closes a connection that was idle for too long, and says when to ask
+    /// again.
+    fn tend(&self, _now: Instant) -> Option<Instant> {
+        None
+    }
+}
+
+impl Service for ProxyMap {
+    fn open(&self, table: &[u8], flags: u32) -> Result<u32, Fatal> {
+        self.open(table, flags)
+    }
+
+    fn lookup(&self, table: &[u8], flags: u32, key: &[u8]) -> Result<Answer, Fatal> {
+        Ok(match self.lookup(table, flags, key)? {
+            proxymap::Answer::Found(value) => Answer::Found(value),
+            proxymap::Answer::NotFound => Answer::NotFound,
+            proxymap::Answer::Retry => Answer::Failed(TableError::Retry),
+            proxymap::Answer::Config => Answer::Failed(TableError::Config),
+        })
+    }
+
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        self.tend(now)
+    }
 }
 
 struct Proxied {
