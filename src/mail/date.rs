@@ -46,9 +46,38 @@ pub fn mail_date(time: &LocalTime) -> Vec<u8> {
     fill!("{}{})", date, time.zone)
 }
 
+/// The moment as in a log: `Nov 09 15:35:14`. As Postfix: `$localtime` in replies.
+pub fn log_date(time: &LocalTime) -> Vec<u8> {
+    format!(
+        "{} {:02} {:02}:{:02}:{:02}",
+        MONTHS[usize::from(time.month.wrapping_sub(1) % 12)],
+        time.day,
+        time.hour,
+        time.minute,
+        time.second,
+    )
+    .into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_have_no_year() {
+        let time = LocalTime {
+            year: 2026,
+            month: 11,
+            day: 9,
+            weekday: 1,
+            hour: 15,
+            minute: 35,
+            second: 4,
+            offset: 0,
+            zone: b"UTC".to_vec(),
+        };
+        assert_eq!(log_date(&time), b"Nov 09 15:35:04");
+    }
 
     fn at(month: u8, day: u8, weekday: u8, offset: i32, zone: &str) -> LocalTime {
         let zone = zone.as_bytes().to_vec();

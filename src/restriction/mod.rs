@@ -1,10 +1,58 @@
 //! Restrictions: who may send what to whom (SMTPD_ACCESS_README).
 //!
-//! This layer knows no session: it gets [`Facts`], and gives a [`Verdict`] at each stage. What an
+//! This layer knows no session: it gets [`Facts`], and says yes or refuses at each stage. What an
 //! access table asks to be done with the message goes to [`Actions`].
+//!
+//! | stage | what is asked with smtpd_delay_reject | without |
+//! | --- | --- | --- |
+//! | connect | | client list |
+//! | HELO, EHLO | | helo list |
+//! | MAIL | | sender list |
+//! | RCPT, VRFY | client, helo, sender, relay and recipient lists | relay and recipient lists |
+//! | ETRN | client, helo, etrn lists | etrn list |
+//! | DATA, BDAT | data list | data list |
+//! | end of data | end_of_data list | end_of_data list |
+//!
+//! A list is compiled before the chroot (`compile.rs`), from the rows of THE TABLE (`rows.rs`),
+//! and evaluated often (`eval.rs`). The lists of `client`, `helo` and `sender` are asked again for
+//! each recipient.
 #![forbid(unsafe_code)]
 
+mod access;
+mod address;
+mod basic;
+mod certificate;
+mod client;
+mod compile;
+mod eval;
+pub mod expand;
+mod helo;
+mod listed;
+mod lookup;
+mod relay;
+pub mod rewrite_clients;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use client::Clients;
+use compile::{Classes, Compiler, List, Tables};
+use eval::{At, Deferral, Eval, Outcome, Stop, Verdict};
+use listed::Listed;
+
+use crate::config::Config;
+use crate::ipc::rewrite::Resolve;
+use crate::log::Fatal;
+use crate::mail::address::LogForm;
 use crate::mail::client::{Client, ErrorClass, Login};
+use crate::matchlist::{self, Kind, MatchList};
+use crate::table::Opener;
+use crate::table::address::AddressSearch;
 use crate::tls::TlsFacts;
 
 /// What may be known of a session at the time of a check.
@@ -68,4 +116,435 @@ pub struct Actions {
     pub prepend: Vec<Vec<u8>>,
     /// HANGUP: drop the connection.
     pub hang_up: bool,
+}
+
+/// Whom the log names END-OF-MESSAGE, as Postfix does.
+pub(crate) const END_OF_DATA: &str = "END-OF-MESSAGE";
+
+/// What a refusal is about, in replies and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Client,
+    ReverseClient,
+    Certificate,
+    Login,
+    Helo,
+    Sender,
+    Recipient,
+    Etrn,
+    Data,
+    EndOfData,
+}
+
+impl Class {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Client => "Client host",
+            Self::ReverseClient => "Unverified Client host",
+            Self::Certificate => "Client certificate",
+            Self::Login => "SASL login name",
+            Self::Helo => "Helo command",
+            Self::Sender => "Sender address",
+            Self::Recipient => "Recipient address",
+            Self::Etrn => "Etrn command",
+            Self::Data => "Data command",
+            Self::EndOfData => "End-of-data",
+        }
+    }
+}
+
+/// Services that restrictions ask.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// Where addresses go.
+    pub resolve: &'a dyn Resolve,
+    /// Waits, for the `sleep` restriction.
+    pub sleep: &'a dyn Fn(Duration),
+}
+
+/// What one stage leaves for the next. Lives as long as the session.
+///
+/// As in Postfix: of defer_if_permit each stage keeps only whether it was set; code and text stay
+/// those of who set it last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memo {
+    /// defer_if_permit is set.
+    pub(crate) defer_if_permit: bool,
+    pub(crate) deferral: Option<Deferral>,
+    after_client: bool,
+    after_helo: bool,
+    after_sender: bool,
+    /// reject_unlisted_sender has been asked about this sender.
+    pub(crate) sender_checked: bool,
+    /// reject_unlisted_recipient has been asked about this recipient.
+    pub(crate) recipient_checked: bool,
+    /// What went wrong, for notify_classes: warnings of warn_if_reject too, which make no
+    /// [`Refusal`]. Whoever reads it empties it.
+    pub blamed: Vec<ErrorClass>,
+}
+
+impl Memo {
+    pub(crate) fn blame(&mut self, class: ErrorClass) {
+        if !self.blamed.contains(&class) {
+            self.blamed.push(class);
+        }
+    }
+}
+
+/// The restrictions of this process, compiled.
+pub struct Policy {
+    pub(crate) config: Rc<Config>,
+    client: List,
+    helo: List,
+    sender: List,
+    relay: List,
+    recipient: List,
+    etrn: List,
+    data: List,
+    end_of_data: List,
+    pub(crate) classes: Vec<List>,
+    pub(crate) class_names: Classes,
+    /// Lists that stood in access tables.
+    pub(crate) entry_lists: RefCell<HashMap<Vec<u8>, Rc<List>>>,
+    pub(crate) clients: Clients,
+    pub(crate) listed: Listed,
+    pub(crate) relay_domains: MatchList,
+    permit_log: MatchList,
+    /// Keys of address tables: access(5), and tables of recipients.
+    pub(crate) addresses: AddressSearch,
+    /// smtpd_access_maps in parent_domain_matches_subdomains.
+    pub(crate) parent_domains: bool,
+    /// relay_domains is $mydestination only because of compatibility_level.
+    pub(crate) has_old_relay_domains: bool,
+    /// smtpd_relay_restrictions is empty only because of compatibility_level.
+    has_old_relay_restrictions: bool,
+    has_old_relay_order: bool,
+    pub(crate) warned_of_check_relay_domains: Cell<bool>,
+}
+
+/// What smtpd_relay_restrictions would be by today's default, without the refusal at its end.
+const TODAYS_RELAY_RESTRICTIONS: &[u8] =
+    b"permit_mynetworks, permit_sasl_authenticated, permit_auth_destination";
+
+impl Policy {
+    /// Compiles all lists and opens what they need; before the chroot. The order is Postfix's.
+    pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Self, Fatal> {
+        let clients = Clients::open(config, opener)?;
+        let relay_domains =
+            MatchList::open(opener, config, "relay_domains", &config.relay_domains, Kind::Domain)?;
+        let listed = Listed::open(config, opener)?;
+        let addresses = AddressSearch::open(config, opener)?;
+        let parent_domains = matchlist::parents(opener, config, Some("smtpd_access_maps"))?;
+        let class_names = Classes::read(config)?;
+        let has_old_relay_restrictions = config.has_old_default("smtpd_relay_restrictions");
+        let mut compiler = Compiler {
+            classes: &class_names,
+            tables: Some(Tables::new(opener)),
+            sasl: config.smtpd_sasl_auth_enable,
+        };
+        let mut list = |text: &[u8]| compiler.list(text);
+        let client = list(&config.smtpd_client_restrictions)?;
+        let helo = list(&config.smtpd_helo_restrictions)?;
+        let sender = list(&config.smtpd_sender_restrictions)?;
+        let relay = list(if has_old_relay_restrictions {
+            TODAYS_RELAY_RESTRICTIONS
+        } else {
+            &config.smtpd_relay_restrictions
+        })?;
+        let recipient = list(&config.smtpd_recipient_restrictions)?;
+        let etrn = list(&config.smtpd_etrn_restrictions)?;
+        let data = list(&config.smtpd_data_restrictions)?;
+        let end_of_data = list(&config.smtpd_end_of_data_restrictions)?;
+        let texts = class_names.texts.iter();
+        let classes = texts.map(|text| list(text)).collect::<Result<Vec<_>, _>>()?;
+        compile::check_safety_net(config, &class_names)?;
+        compile::check_tempfail_actions(config)?;
+        let permit_log = MatchList::open(
+            opener,
+            config,
+            "smtpd_log_access_permit_actions",
+            &config.smtpd_log_access_permit_actions,
+            Kind::String,
+        )?;
+        Ok(Self {
+            client,
+            helo,
+            sender,
+            relay,
+            recipient,
+            etrn,
+            data,
+            end_of_data,
+            classes,
+            class_names,
+            entry_lists: RefCell::default(),
+            clients,
+            listed,
+            relay_domains,
+            permit_log,
+            addresses,
+            parent_domains,
+            has_old_relay_domains: config.has_old_default("relay_domains"),
+            has_old_relay_restrictions,
+            has_old_relay_order: config
+                .has_old_default("smtpd_relay_before_recipient_restrictions"),
+            warned_of_check_relay_domains: Cell::new(false),
+            config: Rc::clone(config),
+        })
+    }
+
+    /// When a client connects. With smtpd_delay_reject this waits for the recipient.
+    pub fn check_client(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        if self.config.smtpd_delay_reject {
+            return Ok(());
+        }
+        settled(self.client_stage(&mut Eval::new(self, env, facts, memo, actions)))
+    }
+
+    /// At HELO or EHLO; `facts.helo` is the new name. With smtpd_delay_reject this waits for the
+    /// recipient.
+    pub fn check_helo(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        if self.config.smtpd_delay_reject {
+            return Ok(());
+        }
+        settled(self.helo_stage(&mut Eval::new(self, env, facts, memo, actions)))
+    }
+
+    /// At MAIL; `facts.sender` is the sender in question. With smtpd_delay_reject this waits for
+    /// the recipient.
+    pub fn check_sender(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        if self.config.smtpd_delay_reject {
+            return Ok(());
+        }
+        settled(self.sender_stage(&mut Eval::new(self, env, facts, memo, actions)))
+    }
+
+    /// At RCPT or VRFY; `facts.recipient` is the recipient in question.
+    pub fn check_recipient(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        settled(self.recipient_stage(&mut Eval::new(self, env, facts, memo, actions)))
+    }
+
+    /// At ETRN; `facts.etrn` is the domain in question.
+    pub fn check_etrn(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        settled(self.etrn_stage(&mut Eval::new(self, env, facts, memo, actions)))
+    }
+
+    /// At DATA, or the first BDAT.
+    pub fn check_data(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        let at = At { name: b"DATA", class: Class::Data, default: None };
+        let eval = &mut Eval::new(self, env, facts, memo, actions);
+        settled(self.message_stage(eval, &self.data, &at))
+    }
+
+    /// When all of the message is there.
+    pub fn check_end_of_data(
+        &self,
+        env: &Env<'_>,
+        facts: &Facts<'_>,
+        memo: &mut Memo,
+        actions: &mut Actions,
+    ) -> Result<(), Refusal> {
+        let at = At { name: END_OF_DATA.as_bytes(), class: Class::EndOfData, default: None };
+        let eval = &mut Eval::new(self, env, facts, memo, actions);
+        settled(self.message_stage(eval, &self.end_of_data, &at))
+    }
+
+    /// As Postfix: `smtpd_check_client()`.
+    fn client_stage(&self, e: &mut Eval<'_>) -> Outcome {
+        e.memo.defer_if_permit = false;
+        e.reset();
+        let outcome = e.run(&self.client, &e.list(Class::Client, client::check_client_access));
+        e.memo.after_client = e.memo.defer_if_permit;
+        outcome
+    }
+
+    /// As Postfix: `smtpd_check_helo()`.
+    fn helo_stage(&self, e: &mut Eval<'_>) -> Outcome {
+        if e.facts.helo.is_none() {
+            return Ok(Verdict::Dunno);
+        }
+        e.memo.defer_if_permit = e.memo.after_client;
+        e.reset();
+        let outcome = e.run(&self.helo, &e.list(Class::Helo, helo::check_helo_access));
+        e.memo.after_helo = e.memo.defer_if_permit;
+        outcome
+    }
+
+    /// As Postfix: `smtpd_check_mail()`.
+    fn sender_stage(&self, e: &mut Eval<'_>) -> Outcome {
+        let Some(sender) = e.facts.sender else { return Ok(Verdict::Dunno) };
+        e.memo.defer_if_permit = e.memo.after_client || e.memo.after_helo;
+        e.memo.sender_checked = false;
+        e.reset();
+        let outcome = e.run(&self.sender, &e.list(Class::Sender, address::check_sender_access));
+        e.memo.after_sender = e.memo.defer_if_permit;
+        outcome?;
+        if self.config.smtpd_reject_unlisted_sender && !e.actions.discard && !sender.is_empty() {
+            listed::check_sender(e, sender)?;
+        }
+        Ok(Verdict::Dunno)
+    }
+
+    /// As Postfix: `smtpd_check_rcpt()`.
+    fn recipient_stage(&self, e: &mut Eval<'_>) -> Outcome {
+        let Some(recipient) = e.facts.recipient else { return Ok(Verdict::Dunno) };
+        // Postmaster is taken without domain, always (RFC 5321, section 4.5.1).
+        if recipient.eq_ignore_ascii_case(b"postmaster") {
+            return Ok(Verdict::Dunno);
+        }
+        e.memo.recipient_checked = false;
+        if self.config.smtpd_delay_reject {
+            self.client_stage(e)?;
+            self.helo_stage(e)?;
+            self.sender_stage(e)?;
+        }
+        e.memo.defer_if_permit = e.memo.after_sender;
+        e.reset();
+        self.relay_and_recipient_lists(e, recipient)?;
+        e.settle_defer_if_permit()?;
+        if self.config.smtpd_reject_unlisted_recipient && !e.actions.discard {
+            listed::check_recipient(e, recipient)?;
+        }
+        Ok(Verdict::Dunno)
+    }
+
+    /// Both lists: a permit in the first does not skip the second.
+    fn relay_and_recipient_lists(&self, e: &mut Eval<'_>, recipient: &[u8]) -> Outcome {
+        let at = e.list(Class::Recipient, address::check_recipient_access);
+        if self.has_old_relay_restrictions {
+            self.first_list(e, &self.recipient, recipient, &at)?;
+            if e.run(&self.relay, &at)? == Verdict::Dunno {
+                info!(
+                    "using backwards-compatible default setting \"smtpd_relay_restrictions = \
+                     (empty)\" to avoid \"Relay access denied\" error for recipient \"{}\" from \
+                     client \"{}\"",
+                    recipient, e.facts.client.namaddr
+                );
+            }
+        } else if self.config.smtpd_relay_before_recipient_restrictions {
+            self.first_list(e, &self.relay, recipient, &at)?;
+            e.run(&self.recipient, &at)?;
+        } else {
+            self.first_list(e, &self.recipient, recipient, &at)?;
+            e.run(&self.relay, &at)?;
+        }
+        Ok(Verdict::Dunno)
+    }
+
+    /// The first of both: what it refuses, the other might have, in today's order.
+    fn first_list(&self, e: &mut Eval<'_>, list: &List, recipient: &[u8], at: &At<'_>) -> Outcome {
+        let outcome = e.run(list, at);
+        if self.has_old_relay_order && matches!(outcome, Err(Stop::Refused(_))) {
+            info!(
+                "using backwards-compatible default setting \
+                 smtpd_relay_before_recipient_restrictions=no to reject recipient \"{}\" from \
+                 client \"{}\"",
+                recipient, e.facts.client.namaddr
+            );
+        }
+        outcome
+    }
+
+    /// As Postfix: `smtpd_check_etrn()`.
+    fn etrn_stage(&self, e: &mut Eval<'_>) -> Outcome {
+        if e.facts.etrn.is_none() {
+            return Ok(Verdict::Dunno);
+        }
+        if self.config.smtpd_delay_reject {
+            self.client_stage(e)?;
+            self.helo_stage(e)?;
+        }
+        e.memo.defer_if_permit = e.memo.after_client || e.memo.after_helo;
+        e.reset();
+        e.run(&self.etrn, &e.list(Class::Etrn, access::check_etrn_access))?;
+        e.settle_defer_if_permit()
+    }
+
+    /// As Postfix: `smtpd_check_data()`, `smtpd_check_eod()`.
+    fn message_stage(&self, e: &mut Eval<'_>, list: &List, at: &At<'_>) -> Outcome {
+        // What is decided now is for all recipients: to name one would mislead.
+        if e.facts.recipient_count > 1 {
+            e.facts.recipient = None;
+        }
+        e.memo.defer_if_permit = false;
+        e.reset();
+        e.run(list, at)?;
+        e.settle_defer_if_permit()
+    }
+
+    /// Whether smtpd_log_access_permit_actions has `action`.
+    pub(crate) fn logs_permit(&self, action: &[u8]) -> bool {
+        !self.config.smtpd_log_access_permit_actions.is_empty()
+            && self.permit_log.matches_string(action).unwrap_or(false)
+    }
+}
+
+/// The end of a stage. HANGUP refuses without a text: nobody will read one.
+fn settled(outcome: Outcome) -> Result<(), Refusal> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(Stop::Refused(refusal)) => Err(refusal),
+        Err(Stop::HangUp) => Err(Refusal { class: ErrorClass::Policy, text: Vec::new() }),
+        // `Eval::run` has turned them into refusals.
+        Err(Stop::Lookup | Stop::Configuration) => Err(Refusal {
+            class: ErrorClass::Software,
+            text: b"451 4.3.5 Server configuration error".to_vec(),
+        }),
+    }
+}
+
+/// Logs a decision with all that is known of the session:
+/// `QID: reject: RCPT from name[addr]: text; from=<…> to=<…> proto=ESMTP helo=<…>`.
+pub fn log_event(config: &Config, facts: &Facts<'_>, what: &str, text: &[u8]) {
+    let form = LogForm::parse(&config.info_log_address_format).unwrap_or(LogForm::External);
+    let queue_id = facts.queue_id.unwrap_or(b"NOQUEUE");
+    let namaddr = &facts.client.namaddr;
+    let mut line = fill!("{}: {}: {} from {}: {};", queue_id, what, facts.place, namaddr, text);
+    if let Some(sender) = facts.sender {
+        line.extend_from_slice(&fill!(" from=<{}>", form.of(sender)));
+    }
+    if let Some(recipient) = facts.recipient {
+        line.extend_from_slice(&fill!(" to=<{}>", form.of(recipient)));
+    }
+    line.extend_from_slice(&fill!(" proto={}", facts.protocol));
+    if let Some(helo) = facts.helo {
+        line.extend_from_slice(&fill!(" helo=<{}>", helo));
+    }
+    info!("{}", line);
 }

@@ -1,0 +1,496 @@
+//! Restriction lists, from texts to steps.
+//!
+//! ```text
+//! list    = word *( separator word )          separator: comma, blank, tab, CR, LF
+//! word    = restriction / class / type:table / "{" … "}" / argument of the word before
+//! ```
+//!
+//! The compiler never fails: what is wrong becomes a step that says so when evaluation reaches it,
+//! as in Postfix, which ignores what stands after `permit`. Tables are opened here, before the
+//! chroot; the lists that access tables give are compiled later and have none.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Class;
+use super::rows::{self, Check, LastCheck, Need, PermitCheck, PlainCheck, TableCheck, Takes};
+use crate::config::Config;
+use crate::log::Fatal;
+use crate::table::maps::Maps;
+use crate::table::{Opener, Request};
+use crate::text::split::{COMMA_SPACE, name_value, unbrace, words, words_braced};
+
+/// A compiled list.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    pub(crate) steps: Vec<Step>,
+}
+
+impl List {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// One restriction with its argument.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// The restriction's name as written.
+    pub(crate) name: Vec<u8>,
+    /// The word after it.
+    next: Option<Vec<u8>>,
+    pub(crate) act: Act,
+}
+
+impl Step {
+    /// What stands after a restriction that always decides is never reached.
+    pub(crate) fn warn_of_successor(&self, name: &str) {
+        if let Some(next) = &self.next {
+            warning!("restriction `{}' after `{}' is ignored", next, name);
+        }
+    }
+}
+
+/// What a step does.
+pub(crate) enum Act {
+    Plain(PlainCheck),
+    Permit(PermitCheck, Class),
+    PermitAll,
+    Last(LastCheck, &'static str),
+    Table(TableCheck, Argument),
+    Allowlist(TableCheck, Argument),
+    /// A bare `type:table`.
+    DefaultTable(Argument),
+    Sleep(Duration),
+    WarnIfReject,
+    /// A restriction class, by its place in `Policy::classes`.
+    Class(usize),
+    /// Says this, and goes on.
+    Ignored(Vec<u8>),
+    /// Says this, and fails.
+    Broken(Vec<u8>),
+    /// Not in this version: fails where it is needed.
+    Missing(Need),
+}
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Permit(..) => "Permit",
+            Self::PermitAll => "PermitAll",
+            Self::Last(..) => "Last",
+            Self::Table(..) => "Table",
+            Self::Allowlist(..) => "Allowlist",
+            Self::DefaultTable(_) => "DefaultTable",
+            Self::Sleep(_) => "Sleep",
+            Self::WarnIfReject => "WarnIfReject",
+            Self::Class(_) => "Class",
+            Self::Ignored(_) => "Ignored",
+            Self::Broken(_) => "Broken",
+            Self::Missing(_) => "Missing",
+        })
+    }
+}
+
+/// The table that a restriction names.
+#[derive(Clone)]
+pub(crate) struct Argument {
+    /// As written: `cidr:/etc/postfix/access`, or `{ … }`.
+    pub(crate) text: Vec<u8>,
+    /// The table, where it is named without braces.
+    pub(crate) table: Option<Rc<Maps>>,
+    /// The same and how to search it; braces allowed. Only check_ccert_access wants that.
+    pub(crate) search: Option<Rc<Search>>,
+}
+
+/// A table and what is looked up in it, in which order.
+pub(crate) struct Search {
+    /// `type:table`
+    pub(crate) name: Vec<u8>,
+    pub(crate) table: Rc<Maps>,
+    /// `None`: the restriction decides.
+    pub(crate) order: Option<Vec<SearchKey>>,
+}
+
+/// What of a client certificate is looked up (search_order).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchKey {
+    CertificateFingerprint,
+    KeyFingerprint,
+    IssuerName,
+    SubjectName,
+}
+
+/// The names in search_order.
+const SEARCH_KEYS: &[(&str, SearchKey)] = &[
+    ("cert_fingerprint", SearchKey::CertificateFingerprint),
+    ("pubkey_fingerprint", SearchKey::KeyFingerprint),
+    ("issuer_cn", SearchKey::IssuerName),
+    ("subject_cn", SearchKey::SubjectName),
+];
+
+impl SearchKey {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        SEARCH_KEYS.iter().find(|(_, key)| *key == self).map_or("", |(name, _)| *name)
+    }
+}
+
+/// The tables that lists name, each opened once.
+pub(crate) struct Tables<'t> {
+    opener: &'t mut Opener,
+    maps: HashMap<Vec<u8>, Rc<Maps>>,
+    searches: HashMap<Vec<u8>, Rc<Search>>,
+}
+
+impl<'t> Tables<'t> {
+    pub(crate) fn new(opener: &'t mut Opener) -> Self {
+        Self { opener, maps: HashMap::new(), searches: HashMap::new() }
+    }
+
+    /// Opens what a word of a list names. A malformed one is reported here and again when it is
+    /// needed. As Postfix: `map_search_create()`.
+    fn register(&mut self, word: &[u8]) -> Result<(), Fatal> {
+        if self.searches.contains_key(word) {
+            return Ok(());
+        }
+        let Some((name, order)) = parse_search(word) else { return Ok(()) };
+        let table = self.open(name)?;
+        let search = Search { name: name.to_vec(), table, order };
+        self.searches.insert(word.to_vec(), Rc::new(search));
+        Ok(())
+    }
+
+    /// The table `type:name`.
+    pub(crate) fn open(&mut self, name: &[u8]) -> Result<Rc<Maps>, Fatal> {
+        if let Some(maps) = self.maps.get(name) {
+            return Ok(Rc::clone(maps));
+        }
+        let maps = Rc::new(Maps::open(self.opener, name, name, Request::ACCESS)?);
+        self.maps.insert(name.to_vec(), Rc::clone(&maps));
+        Ok(maps)
+    }
+
+    fn argument(&self, word: &[u8]) -> Argument {
+        Argument {
+            text: word.to_vec(),
+            table: self.maps.get(word).cloned(),
+            search: self.searches.get(word).cloned(),
+        }
+    }
+}
+
+/// `type:table` or `{type:table, search_order = …}`.
+fn parse_search(word: &[u8]) -> Option<(&[u8], Option<Vec<SearchKey>>)> {
+    let (name, attributes) = if word.first() == Some(&b'{') {
+        let inside = match unbrace(word) {
+            Ok(inside) => inside,
+            Err(error) => {
+                warning!("malformed map specification: '{}'", error.to_string());
+                return None;
+            }
+        };
+        let Some(name) = words_braced(inside, COMMA_SPACE).next() else {
+            warning!("empty map specification: '{}'", word);
+            return None;
+        };
+        (name, words_braced(inside, COMMA_SPACE).skip(1).collect())
+    } else {
+        (word, Vec::new())
+    };
+    if !name.contains(&b':') {
+        warning!("malformed map specification: '{}'", word);
+        warning!("expected maptype:mapname instead of '{}'", name);
+        return None;
+    }
+    let mut order = None;
+    for attribute in attributes {
+        order = Some(search_attribute(word, attribute)?);
+    }
+    let order = match order {
+        Some(value) => Some(search_order(word, value)?),
+        None => None,
+    };
+    Some((name, order))
+}
+
+/// The value of `search_order = …`, with or without braces around it.
+fn search_attribute<'a>(word: &[u8], attribute: &'a [u8]) -> Option<&'a [u8]> {
+    let attribute = if attribute.first() == Some(&b'{') {
+        match unbrace(attribute) {
+            Ok(inside) => inside,
+            Err(error) => {
+                warning!("malformed map attribute: {}", error.to_string());
+                return None;
+            }
+        }
+    } else {
+        attribute
+    };
+    match name_value(attribute) {
+        Ok((name, value)) if name.eq_ignore_ascii_case(b"search_order") => Some(value),
+        Ok((name, _)) => {
+            warning!("unknown map attribute in '{}': '{}'", word, name);
+            None
+        }
+        Err(error) => {
+            warning!("malformed map attribute in '{}': '{}'", word, error.to_string());
+            None
+        }
+    }
+}
+
+fn search_order(word: &[u8], value: &[u8]) -> Option<Vec<SearchKey>> {
+    words(value, COMMA_SPACE)
+        .map(|name| {
+            let row = SEARCH_KEYS.iter().find(|(row, _)| row.as_bytes().eq_ignore_ascii_case(name));
+            if row.is_none() {
+                warning!("unknown search type '{}' in '{}'", name, word);
+            }
+            row.map(|(_, key)| *key)
+        })
+        .collect()
+}
+
+/// The names of the restriction classes, and their texts.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) texts: Vec<Vec<u8>>,
+    places: HashMap<Vec<u8>, usize>,
+}
+
+impl Classes {
+    /// Postfix's own class, then those of smtpd_restriction_classes.
+    pub(crate) fn read(config: &Config) -> Result<Self, Fatal> {
+        let mut classes = Self::default();
+        for name in words(&config.smtpd_restriction_classes, COMMA_SPACE) {
+            match config.text(name) {
+                Some(text) if !text.is_empty() => classes.add(name, text),
+                _ => return Err(fatal!("restriction class `{}' needs a definition", name)),
+            }
+        }
+        let login_mismatch = b"reject_authenticated_sender_login_mismatch \
+                               reject_unauthenticated_sender_login_mismatch";
+        classes.add(b"reject_sender_login_mismatch", login_mismatch.to_vec());
+        Ok(classes)
+    }
+
+    fn add(&mut self, name: &[u8], text: Vec<u8>) {
+        self.places.insert(name.to_vec(), self.texts.len());
+        self.texts.push(text);
+    }
+}
+
+/// Compiles lists.
+pub(crate) struct Compiler<'c, 't> {
+    pub(crate) classes: &'c Classes,
+    /// `None`: for a list from an access table, which has no tables.
+    pub(crate) tables: Option<Tables<'t>>,
+    pub(crate) sasl: bool,
+}
+
+impl Compiler<'_, '_> {
+    /// Compiles `text`.
+    pub(crate) fn list(&mut self, text: &[u8]) -> Result<List, Fatal> {
+        let words: Vec<&[u8]> = words_braced(text, COMMA_SPACE).collect();
+        self.open_tables(&words)?;
+        let mut steps = Vec::new();
+        let mut rest = words.as_slice();
+        while let Some((word, after)) = rest.split_first() {
+            let (act, taken) = self.step(word, after);
+            if let Act::Missing(_) = act {
+                if self.tables.is_some() {
+                    warning!("{}; mail is deferred where it is reached", missing(word));
+                }
+            }
+            let next = after.first().map(|next| next.to_vec());
+            steps.push(Step { name: word.to_vec(), next, act });
+            rest = after.get(taken..).unwrap_or_default();
+        }
+        Ok(List { steps })
+    }
+
+    fn open_tables(&mut self, words: &[&[u8]]) -> Result<(), Fatal> {
+        let Some(tables) = &mut self.tables else { return Ok(()) };
+        let mut last: &[u8] = b"";
+        for word in words {
+            let of_server = last.eq_ignore_ascii_case(b"check_policy_service");
+            if !of_server && (word.first() == Some(&b'{') || word.contains(&b':')) {
+                tables.register(word)?;
+            }
+            last = word;
+        }
+        Ok(())
+    }
+
+    fn argument(&self, word: &[u8]) -> Argument {
+        match &self.tables {
+            Some(tables) => tables.argument(word),
+            None => Argument { text: word.to_vec(), table: None, search: None },
+        }
+    }
+
+    /// What `word` is, and how many words after it are its argument.
+    fn step(&self, word: &[u8], after: &[&[u8]]) -> (Act, usize) {
+        if word.eq_ignore_ascii_case(b"warn_if_reject") {
+            return (Act::WarnIfReject, 0);
+        }
+        if word.contains(&b':') {
+            return (Act::DefaultTable(self.argument(word)), 0);
+        }
+        if let Some((name, check)) = rows::row(word) {
+            return self.restriction(name, *check, word, after);
+        }
+        if let Some(place) = self.classes.places.get(word) {
+            return (Act::Class(*place), 0);
+        }
+        (Act::Broken(fill!("unknown smtpd restriction: \"{}\"", word)), 0)
+    }
+
+    fn restriction(
+        &self,
+        name: &'static str,
+        check: Check,
+        word: &[u8],
+        after: &[&[u8]],
+    ) -> (Act, usize) {
+        let table = || {
+            let argument = after.first().copied().unwrap_or(word);
+            if argument.contains(&b':') && !after.is_empty() {
+                Ok(self.argument(argument))
+            } else {
+                Err(Act::Broken(fill!(
+                    "restriction {}: bad argument \"{}\": need maptype:mapname",
+                    name,
+                    argument
+                )))
+            }
+        };
+        match check {
+            Check::Plain(check) => (Act::Plain(check), 0),
+            Check::Permit(check, class) => (Act::Permit(check, class), 0),
+            Check::PermitAll => (Act::PermitAll, 0),
+            Check::Last(check) => (Act::Last(check, name), 0),
+            Check::Table(check) => {
+                (table().map_or_else(|broken| broken, |table| Act::Table(check, table)), 1)
+            }
+            Check::Allowlist(check) => {
+                (table().map_or_else(|broken| broken, |table| Act::Allowlist(check, table)), 1)
+            }
+            Check::Sleep => match after.first().and_then(|word| seconds(word)) {
+                Some(time) => (Act::Sleep(time), 1),
+                None => (Act::Broken(b"restriction sleep must be followed by number".to_vec()), 0),
+            },
+            Check::WarnIfReject => (Act::WarnIfReject, 0),
+            Check::Missing(Takes::Nothing, need) => (Act::Missing(need), 0),
+            Check::Missing(Takes::Table, need) => {
+                (table().map_or_else(|broken| broken, |_| Act::Missing(need)), 1)
+            }
+            Check::Missing(Takes::Domain, need) => match after.first() {
+                Some(_) => (Act::Missing(need), 1),
+                None => {
+                    let text = fill!("restriction {} requires domain name argument", word);
+                    (Act::Ignored(text), 0)
+                }
+            },
+            Check::Missing(Takes::Server, need) => match after.first() {
+                Some(server) if server.contains(&b':') => (Act::Missing(need), 1),
+                _ => {
+                    let text = fill!("restriction {} must be followed by transport:server", name);
+                    (Act::Broken(text), 0)
+                }
+            },
+            Check::MissingLogin if self.sasl => (Act::Missing(Need::Sender), 0),
+            Check::MissingLogin => {
+                (Act::Ignored(fill!("restriction `{}' ignored: no SASL support", word)), 0)
+            }
+        }
+    }
+}
+
+/// What is said of a restriction that this version does not have.
+pub(crate) fn missing(name: &[u8]) -> Vec<u8> {
+    fill!("restriction {} is not supported by this version of smtpd-rs", name)
+}
+
+/// A number of seconds, digits only; too large ones are the largest.
+fn seconds(word: &[u8]) -> Option<Duration> {
+    if word.is_empty() || !word.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = std::str::from_utf8(word).ok()?.parse::<u32>().unwrap_or(u32::MAX);
+    Some(Duration::from_secs(u64::from(number)))
+}
+
+/// Parameters that say what a failed lookup comes to.
+pub(crate) fn check_tempfail_actions(config: &Config) -> Result<(), Fatal> {
+    let rows = [
+        ("unknown_helo_hostname_tempfail_action", &config.unknown_helo_hostname_tempfail_action),
+        ("unknown_address_tempfail_action", &config.unknown_address_tempfail_action),
+        ("unverified_recipient_tempfail_action", &config.unverified_recipient_tempfail_action),
+        ("unverified_sender_tempfail_action", &config.unverified_sender_tempfail_action),
+    ];
+    for (name, value) in rows {
+        let known = [b"defer".as_slice(), b"defer_if_permit"];
+        if !known.iter().any(|word| value.eq_ignore_ascii_case(word)) {
+            return Err(fatal!("bad configuration: {} = {}", name, value));
+        }
+    }
+    Ok(())
+}
+
+/// One of these must be reached in smtpd_relay_restrictions or
+/// smtpd_recipient_restrictions: people get relay control wrong too often.
+const SAFETY_NET: &[&str] = &[
+    "reject_unauth_destination",
+    "defer_unauth_destination",
+    "reject",
+    "defer",
+    "defer_if_permit",
+    "check_relay_domains",
+];
+
+/// Refuses a configuration that may be an open relay. As Postfix: `has_required()`.
+pub(crate) fn check_safety_net(config: &Config, classes: &Classes) -> Result<(), Fatal> {
+    let lists = [&config.smtpd_recipient_restrictions, &config.smtpd_relay_restrictions];
+    if lists.into_iter().any(|text| has_safety_net(text, classes, 0)) {
+        return Ok(());
+    }
+    let (last, first) = SAFETY_NET.split_last().unwrap_or((&"", &[]));
+    Err(fatal!(
+        "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least \
+         one working instance of: {} or {}",
+        first.join(", "),
+        *last
+    ))
+}
+
+fn has_safety_net(text: &[u8], classes: &Classes, depth: usize) -> bool {
+    // A class may name itself.
+    if depth > classes.texts.len() {
+        return false;
+    }
+    let mut words = words_braced(text, COMMA_SPACE).peekable();
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"warn_if_reject") && words.peek().is_some() {
+            words.next();
+            continue;
+        }
+        if word.eq_ignore_ascii_case(b"permit") {
+            if let Some(next) = words.peek() {
+                warning!("restriction `{}' after `{}' is ignored", next, word);
+            }
+            return false;
+        }
+        if SAFETY_NET.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(word)) {
+            return true;
+        }
+        let class = classes.places.get(word).and_then(|place| classes.texts.get(*place));
+        if class.is_some_and(|text| has_safety_net(text, classes, depth + 1)) {
+            return true;
+        }
+    }
+    false
+}

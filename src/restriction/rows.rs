@@ -1,0 +1,195 @@
+//! THE TABLE of restrictions: one row each.
+
+use super::compile::Argument;
+use super::eval::{At, Eval, Outcome};
+use super::{Class, Facts, access, address, basic, certificate, client, helo, listed, relay};
+
+/// A restriction without argument.
+pub(crate) type PlainCheck = fn(&mut Eval<'_>, &At<'_>) -> Outcome;
+/// A restriction without argument that only can permit.
+pub(crate) type PermitCheck = fn(&mut Eval<'_>) -> Outcome;
+/// A restriction behind which none is reached; it gets its name as written.
+pub(crate) type LastCheck = fn(&mut Eval<'_>, &At<'_>, &[u8]) -> Outcome;
+/// A restriction with a table.
+pub(crate) type TableCheck = fn(&mut Eval<'_>, &At<'_>, &Argument) -> Outcome;
+
+/// What a restriction needs after its name, and the function that evaluates it.
+#[derive(Clone, Copy)]
+pub(crate) enum Check {
+    /// Nothing.
+    Plain(PlainCheck),
+    /// Nothing; a permit is logged with what it was about.
+    Permit(PermitCheck, Class),
+    /// `permit`
+    PermitAll,
+    /// Nothing, and nothing else should follow.
+    Last(LastCheck),
+    /// `type:table`
+    Table(TableCheck),
+    /// `type:table` that must not permit.
+    Allowlist(TableCheck),
+    /// A number of seconds.
+    Sleep,
+    /// The next restriction warns only.
+    WarnIfReject,
+    /// A restriction of Postfix that this version does not have: fails where it is needed.
+    Missing(Takes, Need),
+    /// The same, but of no use without AUTH.
+    MissingLogin,
+}
+
+/// What stands after a restriction that this version does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A domain.
+    Domain,
+    /// `type:table`
+    Table,
+    /// A policy server.
+    Server,
+}
+
+/// What a restriction can't do without: where it is not known, the restriction says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing.
+    Nothing,
+    /// A client with a name.
+    ClientName,
+    /// A client whose address has a name.
+    ReverseName,
+    /// HELO or EHLO.
+    Helo,
+    /// A sender, not the null sender.
+    Sender,
+    /// A recipient.
+    Recipient,
+}
+
+impl Need {
+    /// Whether it is known.
+    pub(crate) fn met(self, facts: &Facts<'_>) -> bool {
+        let named = |name: &[u8]| !name.eq_ignore_ascii_case(b"unknown");
+        match self {
+            Self::Nothing => true,
+            Self::ClientName => named(&facts.client.name),
+            Self::ReverseName => named(&facts.client.reverse_name),
+            Self::Helo => facts.helo.is_some(),
+            Self::Sender => facts.sender.is_some_and(|sender| !sender.is_empty()),
+            Self::Recipient => facts.recipient.is_some_and(|recipient| !recipient.is_empty()),
+        }
+    }
+}
+
+use Check::{
+    Allowlist, Last, Missing, MissingLogin, Permit, PermitAll, Plain, Sleep, Table, WarnIfReject,
+};
+use Takes::{Domain, Nothing, Server};
+
+/// Every restriction that Postfix 3.7 knows, with its old names. Classes are in main.cf.
+#[rustfmt::skip]
+pub(crate) static RESTRICTIONS: &[(&str, Check)] = &[
+    // For any list.
+    ("check_policy_service", Missing(Server, Need::Nothing)),
+    ("defer", Last(basic::defer)),
+    ("defer_if_permit", Plain(basic::defer_if_permit)),
+    ("defer_if_reject", Plain(basic::defer_if_reject)),
+    ("permit", PermitAll),
+    ("reject", Last(basic::reject)),
+    ("reject_multi_recipient_bounce", Plain(basic::reject_multi_recipient_bounce)),
+    ("reject_plaintext_session", Plain(basic::reject_plaintext_session)),
+    ("reject_unauth_pipelining", Plain(basic::reject_unauth_pipelining)),
+    ("sleep", Sleep),
+    ("warn_if_reject", WarnIfReject),
+    // The client.
+    ("check_ccert_access", Table(certificate::check_ccert_access)),
+    ("check_client_a_access", Missing(Takes::Table, Need::ClientName)),
+    ("check_client_access", Table(client::check_client_access)),
+    ("check_client_mx_access", Missing(Takes::Table, Need::ClientName)),
+    ("check_client_ns_access", Missing(Takes::Table, Need::ClientName)),
+    ("check_reverse_client_hostname_a_access", Missing(Takes::Table, Need::ReverseName)),
+    ("check_reverse_client_hostname_access", Allowlist(client::check_reverse_client_hostname_access)),
+    ("check_reverse_client_hostname_mx_access", Missing(Takes::Table, Need::ReverseName)),
+    ("check_reverse_client_hostname_ns_access", Missing(Takes::Table, Need::ReverseName)),
+    ("check_sasl_access", Table(client::check_sasl_access)),
+    ("permit_dnswl_client", Missing(Domain, Need::Nothing)),
+    ("permit_inet_interfaces", Permit(client::permit_inet_interfaces, Class::Client)),
+    ("permit_mynetworks", Permit(client::permit_mynetworks, Class::Client)),
+    ("permit_rhswl_client", Missing(Domain, Need::ClientName)),
+    ("permit_sasl_authenticated", Permit(client::permit_sasl_authenticated, Class::Client)),
+    ("permit_tls_all_clientcerts", Permit(certificate::permit_tls_all_clientcerts, Class::Client)),
+    ("permit_tls_clientcerts", Permit(certificate::permit_tls_clientcerts, Class::Client)),
+    ("reject_maps_rbl", Missing(Nothing, Need::Nothing)),
+    ("reject_rbl", Missing(Domain, Need::Nothing)),
+    ("reject_rbl_client", Missing(Domain, Need::Nothing)),
+    ("reject_rhsbl_client", Missing(Domain, Need::ClientName)),
+    ("reject_rhsbl_reverse_client", Missing(Domain, Need::ReverseName)),
+    ("reject_unknown_client", Plain(client::reject_unknown_client_hostname)),
+    ("reject_unknown_client_hostname", Plain(client::reject_unknown_client_hostname)),
+    ("reject_unknown_reverse_client_hostname", Plain(client::reject_unknown_reverse_client_hostname)),
+    // HELO and EHLO.
+    ("check_helo_a_access", Missing(Takes::Table, Need::Helo)),
+    ("check_helo_access", Table(helo::check_helo_access)),
+    ("check_helo_mx_access", Missing(Takes::Table, Need::Helo)),
+    ("check_helo_ns_access", Missing(Takes::Table, Need::Helo)),
+    ("permit_naked_ip_address", Permit(helo::permit_naked_ip_address, Class::Helo)),
+    ("reject_invalid_helo_hostname", Plain(helo::reject_invalid_helo_hostname)),
+    ("reject_invalid_hostname", Plain(helo::reject_invalid_helo_hostname)),
+    ("reject_non_fqdn_helo_hostname", Plain(helo::reject_non_fqdn_helo_hostname)),
+    ("reject_non_fqdn_hostname", Plain(helo::reject_non_fqdn_helo_hostname)),
+    ("reject_rhsbl_helo", Missing(Domain, Need::Helo)),
+    ("reject_unknown_helo_hostname", Missing(Nothing, Need::Helo)),
+    ("reject_unknown_hostname", Missing(Nothing, Need::Helo)),
+    // The sender.
+    ("check_sender_a_access", Missing(Takes::Table, Need::Sender)),
+    ("check_sender_access", Table(address::check_sender_access)),
+    ("check_sender_mx_access", Missing(Takes::Table, Need::Sender)),
+    ("check_sender_ns_access", Missing(Takes::Table, Need::Sender)),
+    ("reject_authenticated_sender_login_mismatch", MissingLogin),
+    ("reject_known_sender_login_mismatch", MissingLogin),
+    ("reject_non_fqdn_sender", Plain(address::reject_non_fqdn_sender)),
+    ("reject_rhsbl_sender", Missing(Domain, Need::Sender)),
+    ("reject_unauthenticated_sender_login_mismatch", MissingLogin),
+    ("reject_unknown_address", Missing(Nothing, Need::Sender)),
+    ("reject_unknown_sender_domain", Missing(Nothing, Need::Sender)),
+    ("reject_unlisted_sender", Plain(listed::reject_unlisted_sender)),
+    ("reject_unverified_sender", Missing(Nothing, Need::Sender)),
+    // The recipient.
+    ("check_recipient_a_access", Missing(Takes::Table, Need::Recipient)),
+    ("check_recipient_access", Table(address::check_recipient_access)),
+    ("check_recipient_maps", Plain(listed::reject_unlisted_recipient)),
+    ("check_recipient_mx_access", Missing(Takes::Table, Need::Recipient)),
+    ("check_recipient_ns_access", Missing(Takes::Table, Need::Recipient)),
+    ("check_relay_domains", Last(relay::check_relay_domains)),
+    ("defer_unauth_destination", Plain(relay::defer_unauth_destination)),
+    ("permit_auth_destination", Permit(relay::permit_auth_destination, Class::Recipient)),
+    ("permit_mx_backup", Missing(Nothing, Need::Recipient)),
+    ("reject_non_fqdn_recipient", Plain(address::reject_non_fqdn_recipient)),
+    ("reject_rhsbl_recipient", Missing(Domain, Need::Recipient)),
+    ("reject_unauth_destination", Plain(relay::reject_unauth_destination)),
+    ("reject_unknown_recipient_domain", Missing(Nothing, Need::Recipient)),
+    ("reject_unlisted_recipient", Plain(listed::reject_unlisted_recipient)),
+    ("reject_unverified_recipient", Missing(Nothing, Need::Recipient)),
+    // ETRN.
+    ("check_etrn_access", Table(access::check_etrn_access)),
+];
+
+/// The row of a restriction; case does not matter.
+pub(crate) fn row(name: &[u8]) -> Option<&'static (&'static str, Check)> {
+    RESTRICTIONS.iter().find(|(row, _)| row.as_bytes().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_restriction_has_two_rows() {
+        let mut names: Vec<_> = RESTRICTIONS.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), RESTRICTIONS.len());
+    }
+}
