@@ -17,7 +17,9 @@ use crate::mail::client::{Client, NameStatus};
 use crate::mail::hostname::{
     BadHost, valid_address, valid_hostname, valid_ipv4, valid_ipv6, valid_port,
 };
+use crate::stream::Connection;
 use crate::sys::names::{self, Family, NameError};
+use crate::wire::attr::List;
 
 /// How a client came to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,26 +54,18 @@ impl Names for SystemNames {
     }
 }
 
-/// What postscreen(8) says of a connection that it hands over: names and values.
-pub type Passed = [(Vec<u8>, Vec<u8>)];
-
-/// Finds out who is at the other end of `fd`. `passed` is empty for a connection of our own.
-pub fn identify(
-    config: &Config,
-    fd: BorrowedFd<'_>,
-    passed: &Passed,
-) -> Result<(Client, Origin), Fatal> {
-    identify_with(&SystemNames, config, fd, passed)
+/// Finds out who has connected.
+pub fn identify(config: &Config, connection: &Connection) -> Result<(Client, Origin), Fatal> {
+    identify_with(&SystemNames, config, connection)
 }
 
 /// [`identify`] with another name service.
 pub fn identify_with(
     names: &dyn Names,
     config: &Config,
-    fd: BorrowedFd<'_>,
-    passed: &Passed,
+    connection: &Connection,
 ) -> Result<(Client, Origin), Fatal> {
-    let (mut client, origin) = endpoints(config, fd, passed)?;
+    let (mut client, origin) = endpoints(config, connection)?;
     if let Some(address) = client.socket_addr {
         look_up(names, config, address, &mut client);
     }
@@ -90,14 +84,11 @@ fn namaddr(config: &Config, client: &Client) -> Vec<u8> {
 }
 
 /// Addresses and ports, without names.
-fn endpoints(
-    config: &Config,
-    fd: BorrowedFd<'_>,
-    passed: &Passed,
-) -> Result<(Client, Origin), Fatal> {
+fn endpoints(config: &Config, connection: &Connection) -> Result<(Client, Origin), Fatal> {
     let proxy = &config.smtpd_upstream_proxy_protocol;
-    if !passed.is_empty() {
-        let client = from_attributes(passed)?;
+    let fd = connection.fd.as_fd();
+    if let Some(attributes) = &connection.handed_over {
+        let client = from_attributes(attributes)?;
         if !proxy.is_empty() {
             warning!("ignoring non-empty smtpd_upstream_proxy_protocol setting behind postscreen");
         }
@@ -199,12 +190,9 @@ fn local(config: &Config) -> Client {
 }
 
 /// What postscreen(8) says. As Postfix until 3.10: bad words are fatal.
-fn from_attributes(passed: &Passed) -> Result<Client, Fatal> {
+fn from_attributes(attributes: &List) -> Result<Client, Fatal> {
     let attribute = |name: &str, what: &str| {
-        let found = passed.iter().find(|attribute| attribute.0 == name.as_bytes());
-        found
-            .map(|attribute| attribute.1.as_slice())
-            .ok_or_else(|| fatal!("missing {} from proxy", what))
+        attributes.find(name).ok_or_else(|| fatal!("missing {} from proxy", what))
     };
     let addr = attribute("client_address", "client address")?;
     if addr.contains(&b':') {
@@ -308,10 +296,12 @@ fn confirm(
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::log::captured;
+    use crate::wire::attr::{Attr, Decoder, Form, Limits, encode};
 
     /// A name service with one host.
     struct Fake {
@@ -339,22 +329,37 @@ mod tests {
         config
     }
 
-    fn passed(address: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-        [
-            ("client_address", address),
-            ("client_port", "41972"),
-            ("server_address", "127.0.0.1"),
-            ("server_port", "25"),
-        ]
-        .map(|(name, value)| (name.into(), value.into()))
-        .to_vec()
+    const ATTRIBUTES: [(&str, &str); 4] = [
+        ("client_address", "192.0.2.7"),
+        ("client_port", "41972"),
+        ("server_address", "127.0.0.1"),
+        ("server_port", "25"),
+    ];
+
+    fn list(attributes: &[(&str, &str)]) -> List {
+        let attributes: Vec<_> =
+            attributes.iter().map(|(name, value)| Attr::text(name, value)).collect();
+        let mut bytes = vec![];
+        encode(Form::Null, &attributes, &mut bytes);
+        let mut decoder = Decoder::new(Form::Null, Limits::SERVICE);
+        decoder.feed(&bytes);
+        decoder.next_list().unwrap().unwrap()
+    }
+
+    fn direct(fd: impl Into<OwnedFd>) -> Connection {
+        Connection::of_socket(fd.into())
+    }
+
+    fn passed(address: &str) -> Connection {
+        let mut attributes = ATTRIBUTES;
+        attributes[0].1 = address;
+        let fd = std::fs::File::open("/dev/null").unwrap();
+        Connection { handed_over: Some(list(&attributes)), ..direct(fd) }
     }
 
     fn ask(fake: &Fake) -> Client {
-        let (fd, _) = UnixStream::pair().unwrap();
         let config = config("");
-        let (client, origin) =
-            identify_with(fake, &config, fd.as_fd(), &passed("192.0.2.7")).unwrap();
+        let (client, origin) = identify_with(fake, &config, &passed("192.0.2.7")).unwrap();
         assert_eq!(origin, Origin::Postscreen);
         client
     }
@@ -440,10 +445,8 @@ mod tests {
                 panic!("asked")
             }
         }
-        let (fd, _) = UnixStream::pair().unwrap();
         let config = config("smtpd_peername_lookup = no\nsmtpd_client_port_logging = yes\n");
-        let (client, _) =
-            identify_with(&Nobody, &config, fd.as_fd(), &passed("2001:db8::7")).unwrap();
+        let (client, _) = identify_with(&Nobody, &config, &passed("2001:db8::7")).unwrap();
         assert_eq!(client.namaddr, b"unknown[2001:db8::7]:41972");
         assert_eq!(client.rfc_addr(), b"IPv6:2001:db8::7");
         assert_eq!(statuses(&client), [NameStatus::Hard, NameStatus::Hard]);
@@ -453,7 +456,7 @@ mod tests {
     #[test]
     fn what_is_no_network_socket_is_localhost() {
         let (fd, _other) = UnixStream::pair().unwrap();
-        let (client, origin) = identify(&config(""), fd.as_fd(), &[]).unwrap();
+        let (client, origin) = identify(&config(""), &direct(fd)).unwrap();
         assert_eq!(client.namaddr, b"localhost[127.0.0.1]");
         assert_eq!(statuses(&client), [NameStatus::Ok, NameStatus::Ok]);
         assert_eq!((client.family, client.socket_addr, origin), (0, None, Origin::Direct));
@@ -461,7 +464,7 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         let mut v6 = config("");
         v6.ipv4 = false;
-        let (client, _) = identify(&v6, file.as_fd(), &[]).unwrap();
+        let (client, _) = identify(&v6, &direct(file)).unwrap();
         assert_eq!(client.namaddr, b"localhost[::1]");
     }
 
@@ -475,7 +478,8 @@ mod tests {
     fn a_socket_knows_both_ends() {
         let (server, client_end) = connected("127.0.0.1:0");
         let fake = Fake { name: Ok("localhost"), addresses: Ok(vec!["127.0.0.1"]) };
-        let (client, origin) = identify_with(&fake, &config(""), server.as_fd(), &[]).unwrap();
+        let (client, origin) =
+            identify_with(&fake, &config(""), &direct(server.try_clone().unwrap())).unwrap();
         assert_eq!(origin, Origin::Direct);
         assert_eq!(client.namaddr, b"localhost[127.0.0.1]");
         assert_eq!(client.port, fill!("{}", client_end.local_addr().unwrap().port()));
@@ -504,7 +508,7 @@ mod tests {
             None,
         )
         .unwrap();
-        let (client, origin) = identify(&config(""), socket.as_fd(), &[]).unwrap();
+        let (client, origin) = identify(&config(""), &direct(socket)).unwrap();
         assert_eq!((client, origin), (Client::unknown(), Origin::Direct));
     }
 
@@ -514,7 +518,7 @@ mod tests {
         let mut config = config("inet_protocols = ipv6\n");
         config.ipv4 = false;
         assert_eq!(
-            identify(&config, server.as_fd(), &[]),
+            identify(&config, &direct(server)),
             Err(Fatal(b"cannot handle socket type AF_INET with \"inet_protocols = ipv6\"".into()))
         );
         config.owner = (1, 1);
@@ -529,20 +533,17 @@ mod tests {
     #[test]
     fn postscreen_must_say_all_and_say_it_well() {
         let without = |name: &str| {
-            let mut passed = passed("192.0.2.7");
-            passed.retain(|attribute| attribute.0 != name.as_bytes());
-            from_attributes(&passed).unwrap_err().0
+            let mut attributes = ATTRIBUTES.to_vec();
+            attributes.retain(|attribute| attribute.0 != name);
+            from_attributes(&list(&attributes)).unwrap_err().0
         };
         assert_eq!(without("client_address"), b"missing client address from proxy");
         assert_eq!(without("client_port"), b"missing client port from proxy");
         assert_eq!(without("server_address"), b"missing server address from proxy");
         assert_eq!(without("server_port"), b"missing server port from proxy");
         let with = |name: &str, value: &str| {
-            let mut passed = passed("192.0.2.7");
-            for attribute in passed.iter_mut().filter(|a| a.0 == name.as_bytes()) {
-                attribute.1 = value.into();
-            }
-            String::from_utf8(from_attributes(&passed).unwrap_err().0).unwrap()
+            let attributes = ATTRIBUTES.map(|a| if a.0 == name { (name, value) } else { a });
+            String::from_utf8(from_attributes(&list(&attributes)).unwrap_err().0).unwrap()
         };
         let bad = [
             ("client_address", "1.2.3", "bad IPv4 client address syntax from proxy: 1.2.3"),
@@ -560,11 +561,11 @@ mod tests {
     fn proxies_that_we_do_not_understand_are_said_so() {
         let (fd, _) = UnixStream::pair().unwrap();
         let haproxy = config("smtpd_upstream_proxy_protocol = haproxy\n");
-        let (_, origin) = identify(&haproxy, fd.as_fd(), &[]).unwrap();
+        let (_, origin) = identify(&haproxy, &direct(fd)).unwrap();
         assert_eq!(origin, Origin::Failed);
         assert_eq!(captured::take().len(), 1);
         let fake = Fake { name: Err(NameError::NONE), addresses: Ok(vec![]) };
-        let (_, origin) = identify_with(&fake, &haproxy, fd.as_fd(), &passed("192.0.2.7")).unwrap();
+        let (_, origin) = identify_with(&fake, &haproxy, &passed("192.0.2.7")).unwrap();
         assert_eq!(origin, Origin::Postscreen);
         assert_eq!(
             captured::take(),
@@ -572,7 +573,7 @@ mod tests {
         );
         let other = config("smtpd_upstream_proxy_protocol = HAProxy\n");
         assert_eq!(
-            identify(&other, fd.as_fd(), &[]),
+            identify(&other, &direct(UnixStream::pair().unwrap().0)),
             Err(Fatal(b"unsupported smtpd_upstream_proxy_protocol value: HAProxy".into()))
         );
     }
