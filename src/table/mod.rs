@@ -14,6 +14,7 @@ pub mod network;
 pub mod opener;
 mod pairs;
 mod pcre;
+mod plain;
 pub mod proxy;
 mod regexp;
 mod replacement;

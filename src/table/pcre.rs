@@ -16,6 +16,12 @@ impl Engine for Pcre {
     const UNCLOSED: &'static str = "ignoring";
     const OUT_OF_RANGE: &'static str = "out of range";
 
+    const IGNORE_CASE: u32 = CASELESS;
+
+    fn may_be_plain(options: u32) -> bool {
+        options & EXTENDED == 0
+    }
+
     fn flag(byte: u8) -> Option<Flag> {
         let option = match byte {
             b'i' => CASELESS,

@@ -14,6 +14,12 @@ impl Engine for Regex {
     const UNCLOSED: &'static str = "skipping";
     const OUT_OF_RANGE: &'static str = "out-of-range";
 
+    const IGNORE_CASE: u32 = IGNORE_CASE;
+
+    fn may_be_plain(options: u32) -> bool {
+        options & EXTENDED != 0
+    }
+
     fn flag(byte: u8) -> Option<Flag> {
         match byte {
             b'i' => Some(Flag::Option(IGNORE_CASE)),

@@ -1,11 +1,13 @@
 //! What regexp_table(5) and pcre_table(5) have in common: rules `/pattern/flags value`, with
 //! `if /pattern/` … `endif` around them, the first that matches counts.
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 
 use super::cidr::negation;
 use super::lines::{Lines, is_space, trim_end, trim_start};
+use super::plain::{Plain, plain};
 use super::replacement::Replacement;
 use super::{Failure, Keys, Spec, Table, TableError, source};
 
@@ -29,6 +31,10 @@ pub(super) trait Engine: Sized + 'static {
     const UNCLOSED: &'static str;
     /// How an index that is out of range is spelt.
     const OUT_OF_RANGE: &'static str;
+    /// The option under which capitals and small letters are the same.
+    const IGNORE_CASE: u32;
+    /// Whether [`plain`] knows what patterns with these options mean.
+    fn may_be_plain(options: u32) -> bool;
     /// The meaning of a flag.
     fn flag(byte: u8) -> Option<Flag>;
     /// Compiles a pattern; `groups` says whether somebody will ask what its groups matched.
@@ -93,9 +99,48 @@ enum Rule<E> {
 
 /// A pattern, or all that it does not match.
 struct Pattern<E> {
-    engine: E,
     wanted: bool,
     line: u32,
+    source: CString,
+    options: u32,
+    /// Somebody will ask what the groups matched.
+    groups: bool,
+    /// A key without this text does not match; small letters where case does not count.
+    literal: Box<[u8]>,
+    /// Made when it is first needed, where the pattern is plain.
+    engine: OnceCell<E>,
+}
+
+impl<E: Engine> Pattern<E> {
+    fn engine(&self) -> Result<&E, Vec<u8>> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = E::compile(&self.source, self.options, self.groups)?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Where pattern and groups match.
+    fn find(&self, key: &Key, groups: usize) -> Result<Option<Vec<Range<usize>>>, Vec<u8>> {
+        let text =
+            if self.options & E::IGNORE_CASE != 0 { key.small() } else { key.text.to_bytes() };
+        if memchr::memmem::find(text, &self.literal).is_none() {
+            return Ok(None);
+        }
+        self.engine()?.find(&key.text, groups)
+    }
+}
+
+/// A key, and the same in small letters.
+struct Key {
+    text: CString,
+    small: OnceCell<Vec<u8>>,
+}
+
+impl Key {
+    fn small(&self) -> &[u8] {
+        self.small.get_or_init(|| self.text.to_bytes().to_ascii_lowercase())
+    }
 }
 
 impl<E: Engine> Table for Rules<E> {
@@ -109,14 +154,14 @@ impl<E: Engine> Table for Rules<E> {
 
     fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
         let end = memchr::memchr(0, key).unwrap_or(key.len());
-        let key = CString::new(&key[..end]).unwrap_or_default();
-        Ok(self.first(&key))
+        let text = CString::new(&key[..end]).unwrap_or_default();
+        Ok(self.first(&Key { text, small: OnceCell::new() }))
     }
 }
 
 impl<E: Engine> Rules<E> {
     /// The value of the first rule that matches.
-    fn first(&self, key: &CStr) -> Option<Vec<u8>> {
+    fn first(&self, key: &Key) -> Option<Vec<u8>> {
         let mut at = 0;
         while let Some(rule) = self.rules.get(at) {
             match rule {
@@ -124,7 +169,7 @@ impl<E: Engine> Rules<E> {
                     if let Some(groups) = self.find(pattern, key, value.highest()) {
                         let allowed = |other| self.find(other, key, 0).is_some();
                         if but_not.as_ref().is_none_or(allowed) {
-                            return Some(value.expand(key.to_bytes(), &groups));
+                            return Some(value.expand(key.text.to_bytes(), &groups));
                         }
                     }
                 }
@@ -141,8 +186,8 @@ impl<E: Engine> Rules<E> {
     }
 
     /// The groups where the pattern matches as wanted. An error is no match, wanted or not.
-    fn find(&self, pattern: &Pattern<E>, key: &CStr, groups: usize) -> Option<Vec<Range<usize>>> {
-        match pattern.engine.find(key, groups) {
+    fn find(&self, pattern: &Pattern<E>, key: &Key, groups: usize) -> Option<Vec<Range<usize>>> {
+        match pattern.find(key, groups) {
             Ok(found) if found.is_some() == pattern.wanted => Some(found.unwrap_or_default()),
             Ok(_) => None,
             Err(error) => {
@@ -243,8 +288,8 @@ impl Reader<'_> {
             return None;
         };
         self.check_groups::<E>(&first, &value)?;
-        let pattern = self.compile(&first, value.highest() > 0)?;
-        if value.highest() > E::groups(&pattern.engine) {
+        let (pattern, groups) = self.compile(&first, value.highest() > 0)?;
+        if value.highest() > groups {
             // As Postfix, which prints an int.
             let highest = value.highest() as i32;
             self.warn::<E>(&fill!(
@@ -254,7 +299,7 @@ impl Reader<'_> {
             return None;
         }
         let but_not = match second {
-            Some(second) => Some(self.compile(&second, false)?),
+            Some(second) => Some(self.compile(&second, false)?.0),
             None => None,
         };
         Some(Rule::Match { pattern, but_not, value })
@@ -283,7 +328,7 @@ impl Reader<'_> {
             self.warn::<E>(&fill!("ignoring extra text after IF statement: \"{}\"", extra));
             self.warn::<E>(b"do not prepend whitespace to statements between IF and ENDIF");
         }
-        Some(Rule::If { pattern: self.compile(&source, false)?, end: None })
+        Some(Rule::If { pattern: self.compile(&source, false)?.0, end: None })
     }
 
     /// The pattern at the start of `text`, and what stands behind it and its flags.
@@ -325,11 +370,31 @@ impl Reader<'_> {
         Some((Source { pattern: &text[..end], options, wanted }, rest))
     }
 
-    fn compile<E: Engine>(&self, source: &Source<'_>, groups: bool) -> Option<Pattern<E>> {
-        // A logical line holds no NUL.
-        let pattern = CString::new(source.pattern).ok()?;
-        match E::compile(&pattern, source.options, groups) {
-            Ok(engine) => Some(Pattern { engine, wanted: source.wanted, line: self.line }),
+    /// The pattern, compiled unless it is plain, and the number of its groups.
+    fn compile<E: Engine>(&self, source: &Source<'_>, groups: bool) -> Option<(Pattern<E>, usize)> {
+        let mut pattern = Pattern {
+            wanted: source.wanted,
+            line: self.line,
+            // A logical line holds no NUL.
+            source: CString::new(source.pattern).ok()?,
+            options: source.options,
+            groups,
+            literal: Box::default(),
+            engine: OnceCell::new(),
+        };
+        let plain = E::may_be_plain(source.options).then(|| plain(source.pattern)).flatten();
+        if let Some(Plain { groups, mut literal }) = plain {
+            if source.options & E::IGNORE_CASE != 0 {
+                literal.make_ascii_lowercase();
+            }
+            pattern.literal = literal.into();
+            return Some((pattern, groups));
+        }
+        match pattern.engine() {
+            Ok(engine) => {
+                let groups = engine.groups();
+                Some((pattern, groups))
+            }
             Err(error) => {
                 self.warn::<E>(&error);
                 None
