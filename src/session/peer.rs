@@ -18,6 +18,7 @@ use crate::mail::hostname::{
     BadHost, valid_address, valid_hostname, valid_ipv4, valid_ipv6, valid_port,
 };
 use crate::stream::Connection;
+use crate::sys::hosts_file;
 use crate::sys::names::{self, Family, NameError};
 use crate::wire::attr::List;
 
@@ -34,6 +35,10 @@ pub enum Origin {
 
 /// Who knows names and addresses of hosts: the system, or a test.
 pub trait Names {
+    /// A name that is known to have this address, so that neither need be asked for.
+    fn known(&self, _address: IpAddr) -> Option<Vec<u8>> {
+        None
+    }
     /// The name of the host with this address.
     fn name_of(&self, address: IpAddr) -> Result<Vec<u8>, NameError>;
     /// The addresses of the host with this name.
@@ -45,6 +50,10 @@ pub trait Names {
 pub struct SystemNames;
 
 impl Names for SystemNames {
+    fn known(&self, address: IpAddr) -> Option<Vec<u8>> {
+        hosts_file::name_of(address)
+    }
+
     fn name_of(&self, address: IpAddr) -> Result<Vec<u8>, NameError> {
         names::name_of(address)
     }
@@ -233,7 +242,10 @@ fn look_up(names: &dyn Names, config: &Config, address: IpAddr, client: &mut Cli
     if !config.smtpd_peername_lookup {
         return;
     }
-    let name = match names.name_of(address).and_then(checked) {
+    let known = names.known(address);
+    let confirmed = known.is_some();
+    let found = known.map_or_else(|| names.name_of(address), Ok);
+    let name = match found.and_then(checked) {
         Ok(name) => name,
         Err(error) => {
             let status = if error.temporary() { NameStatus::Soft } else { NameStatus::Hard };
@@ -243,7 +255,11 @@ fn look_up(names: &dyn Names, config: &Config, address: IpAddr, client: &mut Cli
     };
     client.reverse_name.clone_from(&name);
     client.reverse_status = NameStatus::Ok;
-    client.name_status = confirm(names, config, &name, address, &client.addr);
+    client.name_status = if confirmed {
+        NameStatus::Ok
+    } else {
+        confirm(names, config, &name, address, &client.addr)
+    };
     if client.name_status == NameStatus::Ok {
         client.name = name;
     }
@@ -381,6 +397,30 @@ mod tests {
         assert_eq!(client.server_addr, b"127.0.0.1");
         assert_eq!(client.family, libc::AF_INET);
         assert_eq!(captured::take(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_name_that_is_known_to_lead_back_is_not_asked_for() {
+        struct Known(&'static str);
+        impl Names for Known {
+            fn known(&self, _: IpAddr) -> Option<Vec<u8>> {
+                Some(self.0.into())
+            }
+            fn name_of(&self, _: IpAddr) -> Result<Vec<u8>, NameError> {
+                panic!("asked")
+            }
+            fn addresses_of(&self, _: &[u8], _: Family) -> Result<Vec<IpAddr>, NameError> {
+                panic!("asked")
+            }
+        }
+        let identified = |name: &'static str| {
+            identify_with(&Known(name), &config(""), &passed("192.0.2.7")).unwrap().0
+        };
+        let client = identified("a.example");
+        assert_eq!(client.namaddr, b"a.example[192.0.2.7]");
+        assert_eq!(statuses(&client), [NameStatus::Ok, NameStatus::Ok]);
+        let client = identified("12345");
+        assert_eq!(statuses(&client), [NameStatus::Hard, NameStatus::Hard]);
     }
 
     #[test]
