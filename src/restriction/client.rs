@@ -1,6 +1,5 @@
 //! Restrictions by who the client is.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::compile::Argument;
@@ -46,7 +45,7 @@ impl Clients {
         };
         let mynetworks = list(opener, &config.mynetworks)?;
         let mynetworks_host = if config.has_old_default("mynetworks_style") {
-            Some(list(opener, &networks_of_host(config))?)
+            Some(list(opener, &config.mynetworks_host)?)
         } else {
             None
         };
@@ -93,18 +92,6 @@ impl Clients {
         self.config.smtpd_sasl_auth_enable
             && facts.login.is_some_and(|login| !login.method.eq_ignore_ascii_case(b"anonymous"))
     }
-}
-
-/// mynetworks as with mynetworks_style = host: our own addresses.
-fn networks_of_host(config: &Config) -> Vec<u8> {
-    let mut networks = Vec::new();
-    for addr in &config.own_addresses {
-        networks.extend_from_slice(&match addr {
-            IpAddr::V4(addr) => fill!("{}/32 ", addr.to_string()),
-            IpAddr::V6(addr) => fill!("[{}]/128 ", addr.to_string()),
-        });
-    }
-    networks
 }
 
 /// Permits our own addresses.

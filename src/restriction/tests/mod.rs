@@ -4,6 +4,7 @@ mod actions;
 mod algebra;
 mod lists;
 mod restrictions;
+mod scripts;
 mod stages;
 mod unlisted;
 
