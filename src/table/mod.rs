@@ -114,7 +114,7 @@ pub(crate) struct Spec<'a> {
     /// Keys and values are UTF-8: asked for, and smtputf8_enable is on.
     utf8: bool,
     /// The way to proxymap(8).
-    proxymap: Option<&'a Rc<dyn proxy::Service>>,
+    proxymap: &'a Rc<dyn proxy::Service>,
 }
 
 impl Spec<'_> {

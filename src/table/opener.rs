@@ -76,7 +76,7 @@ pub struct Opener {
     utf8: bool,
     /// daemon_table_open_error_is_fatal.
     errors_are_fatal: bool,
-    proxymap: Option<Rc<dyn Service>>,
+    proxymap: Rc<dyn Service>,
 }
 
 impl Opener {
@@ -86,19 +86,20 @@ impl Opener {
             tables: BTreeMap::new(),
             utf8: config.smtputf8_enable,
             errors_are_fatal: config.daemon_table_open_error_is_fatal,
-            proxymap: Some(Rc::new(ProxyMap::new(config))),
+            proxymap: Rc::new(ProxyMap::new(config)),
         }
     }
 
     /// Between sessions: lets proxymap(8) go when it was idle for too long (ipc_idle), and says
     /// when to ask again.
     pub fn tend(&self, now: Instant) -> Option<Instant> {
-        self.proxymap.as_ref()?.tend(now)
+        self.proxymap.tend(now)
     }
 
-    /// An opener that reaches proxymap(8) in this way.
-    pub fn with_proxymap(self, service: Rc<dyn Service>) -> Self {
-        Self { proxymap: Some(service), ..self }
+    /// An opener with another proxymap(8), for tests.
+    #[cfg(test)]
+    pub(crate) fn with_proxymap(self, proxymap: Rc<dyn Service>) -> Self {
+        Self { proxymap, ..self }
     }
 
     /// Opens `type:name`. A table that cannot be opened becomes one whose lookups fail (the
@@ -149,7 +150,7 @@ impl Opener {
         request: Request,
     ) -> Result<Box<dyn Table>, Fatal> {
         let utf8 = request.utf8 && self.utf8;
-        let proxymap = self.proxymap.as_ref();
+        let proxymap = &self.proxymap;
         let spec = Spec { kind: backend.kind, name, request, utf8, proxymap };
         let table = match (backend.open)(&spec) {
             Ok(table) => table,

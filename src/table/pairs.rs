@@ -22,16 +22,17 @@ impl Pairs {
 
     /// The value of `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        if self.slots.is_empty() {
+        // A key with a NUL would be taken for a key and a part of its value.
+        if self.slots.is_empty() || key.contains(&0) {
             return None;
         }
         let (_, offset) = self.find(key);
-        let (_, value) = self.pair(offset?);
-        Some(value)
+        Some(before_nul(&self.text[offset? + key.len() + 1..]))
     }
 
-    /// Enters `value` under `key`, in place of the value that is there.
+    /// Enters `value` under `key`, in place of the value that is there. Both end at a NUL.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
+        let (key, value) = (before_nul(key), before_nul(value));
         let entry = u32::try_from(self.text.len() + 1).map_err(|_| TooLarge)?;
         if self.slots.len() * 3 <= (self.used + 1) * 4 {
             self.grow();
@@ -65,17 +66,16 @@ impl Pairs {
             let Some(offset) = (self.slots[slot] as usize).checked_sub(1) else {
                 return (slot, None);
             };
-            if self.pair(offset).0 == key {
+            if self.text[offset..].strip_prefix(key).is_some_and(|rest| rest.first() == Some(&0)) {
                 return (slot, Some(offset));
             }
             slot = (slot + 1) & mask;
         }
     }
 
-    /// Key and value at `offset`.
-    fn pair(&self, offset: usize) -> (&[u8], &[u8]) {
-        let mut parts = self.text[offset..].splitn(3, |byte| *byte == 0);
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    /// The key at `offset`.
+    fn key(&self, offset: usize) -> &[u8] {
+        before_nul(&self.text[offset..])
     }
 
     /// Doubles the slots.
@@ -83,11 +83,15 @@ impl Pairs {
         let len = (self.slots.len() * 2).max(8);
         for entry in std::mem::replace(&mut self.slots, vec![0; len]) {
             if let Some(offset) = (entry as usize).checked_sub(1) {
-                let (slot, _) = self.find(self.pair(offset).0);
+                let (slot, _) = self.find(self.key(offset));
                 self.slots[slot] = entry;
             }
         }
     }
+}
+
+fn before_nul(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// FNV-1a: keys stand in the administrator's files, nobody can choose them to collide.
@@ -123,5 +127,13 @@ mod tests {
         assert_eq!(pairs.get(b"a"), Some(&b"2"[..]));
         assert_eq!(pairs.get(b""), Some(&b"empty"[..]));
         assert_eq!(pairs.used, 2);
+    }
+
+    #[test]
+    fn a_nul_ends_a_key_and_is_in_none() {
+        let mut pairs = Pairs::default();
+        pairs.set(b"a\0b", b"c\0d").unwrap();
+        assert_eq!(pairs.get(b"a"), Some(&b"c"[..]));
+        assert_eq!(pairs.get(b"a\0c"), None);
     }
 }

@@ -104,9 +104,7 @@ impl Table for Proxied {
 
 /// Opens `proxy:type:name`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
-    let Some(service) = spec.proxymap else {
-        return Err(fill!("proxymap service is not available for table \"{}\"", spec.name).into());
-    };
+    let service = spec.proxymap;
     let keys = if service.open(spec.name, 0)? & FIXED != 0 { Keys::Fixed } else { Keys::Pattern };
     let (flags, fold) = flags(spec.request, spec.utf8, keys);
     let service = Rc::clone(service);
@@ -141,7 +139,66 @@ fn flags(request: Request, utf8: bool, keys: Keys) -> (u32, bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+    use crate::config::Config;
+    use crate::log::captured;
+    use crate::table::Opener;
+
+    /// A proxymap that notes what it is asked, and knows only some keys.
+    struct Noting(RefCell<Vec<String>>);
+
+    impl Noting {
+        fn note(&self, text: &[u8]) {
+            self.0.borrow_mut().push(String::from_utf8_lossy(text).into_owned());
+        }
+    }
+
+    impl Service for Noting {
+        fn open(&self, table: &[u8], flags: u32) -> Result<u32, Fatal> {
+            self.note(&fill!("open {} {}", table, flags));
+            if table == b"hash:denied" { Err(fatal!("denied")) } else { Ok(FIXED) }
+        }
+
+        fn lookup(&self, table: &[u8], flags: u32, key: &[u8]) -> Result<Answer, Fatal> {
+            self.note(&fill!("lookup {} {} {}", table, flags, key));
+            match key {
+                b"there" => Ok(Answer::Found(b"value".to_vec())),
+                b"broken" => Ok(Answer::Failed(TableError::Retry)),
+                b"refused" => Err(fatal!("refused")),
+                _ => Ok(Answer::NotFound),
+            }
+        }
+    }
+
+    #[test]
+    fn proxymap_is_asked_with_keys_that_are_folded_and_checked() {
+        let config = Config::of_text("smtputf8_enable = yes\n").unwrap();
+        let service = Rc::new(Noting(RefCell::default()));
+        let mut opener = Opener::new(&config).with_proxymap(service.clone());
+        let table = opener.open(b"proxy:hash:/x", Request::ACCESS).unwrap();
+        assert_eq!((table.name(), table.keys()), (&b"proxy:hash:/x"[..], Keys::Fixed));
+        captured::take();
+        assert_eq!(table.lookup(b"THERE"), Ok(Some(b"value".to_vec())));
+        assert_eq!(table.lookup(b"x\xff"), Ok(None));
+        assert_eq!(table.lookup(b"broken"), Err(TableError::Retry));
+        assert_eq!(table.lookup(b"refused"), Err(TableError::Config));
+        assert_eq!(captured::take()[1..], ["error: refused"]);
+        assert_eq!(
+            *service.0.borrow(),
+            [
+                "open hash:/x 0",
+                "lookup hash:/x 524352 there",
+                "lookup hash:/x 524352 broken",
+                "lookup hash:/x 524352 refused"
+            ]
+        );
+        assert_eq!(
+            opener.open(b"proxy:hash:denied", Request::ACCESS).err(),
+            Some(fatal!("denied"))
+        );
+    }
 
     #[test]
     fn proxymap_folds_only_where_we_do_not() {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::cidr::negation;
 use super::lines::{Lines, is_space, trim_end, trim_start};
-use super::plain::{Plain, plain};
+use super::plain::{self, Plain};
 use super::replacement::Replacement;
 use super::{Failure, Keys, Spec, Table, TableError, source};
 
@@ -33,7 +33,7 @@ pub(super) trait Engine: Sized + 'static {
     const OUT_OF_RANGE: &'static str;
     /// The option under which capitals and small letters are the same.
     const IGNORE_CASE: u32;
-    /// Whether [`plain`] knows what patterns with these options mean.
+    /// Whether [`plain::plain`] knows what patterns with these options mean.
     fn may_be_plain(options: u32) -> bool;
     /// The meaning of a flag.
     fn flag(byte: u8) -> Option<Flag>;
@@ -105,8 +105,8 @@ struct Pattern<E> {
     options: u32,
     /// Somebody will ask what the groups matched.
     groups: bool,
-    /// A key without this text does not match; small letters where case does not count.
-    literal: Box<[u8]>,
+    /// A key without these texts does not match; small letters where case does not count.
+    texts: Box<[u8]>,
     /// Made when it is first needed, where the pattern is plain.
     engine: OnceCell<E>,
 }
@@ -124,7 +124,7 @@ impl<E: Engine> Pattern<E> {
     fn find(&self, key: &Key, groups: usize) -> Result<Option<Vec<Range<usize>>>, Vec<u8>> {
         let text =
             if self.options & E::IGNORE_CASE != 0 { key.small() } else { key.text.to_bytes() };
-        if memchr::memmem::find(text, &self.literal).is_none() {
+        if !plain::has(text, &self.texts) {
             return Ok(None);
         }
         self.engine()?.find(&key.text, groups)
@@ -379,15 +379,15 @@ impl Reader<'_> {
             source: CString::new(source.pattern).ok()?,
             options: source.options,
             groups,
-            literal: Box::default(),
+            texts: Box::default(),
             engine: OnceCell::new(),
         };
-        let plain = E::may_be_plain(source.options).then(|| plain(source.pattern)).flatten();
-        if let Some(Plain { groups, mut literal }) = plain {
+        let plain = E::may_be_plain(source.options).then(|| plain::plain(source.pattern)).flatten();
+        if let Some(Plain { groups, mut texts }) = plain {
             if source.options & E::IGNORE_CASE != 0 {
-                literal.make_ascii_lowercase();
+                texts.make_ascii_lowercase();
             }
-            pattern.literal = literal.into();
+            pattern.texts = texts.into();
             return Some((pattern, groups));
         }
         match pattern.engine() {
