@@ -53,7 +53,8 @@ const LEAVES: &[Leaf] = &[
 const LISTED: &[&str] = &["listed", "listed-rsa", "self", "expired", "serveronly"];
 
 /// Makes all of them in `directory`; gives the words that transcripts may use:
-/// `@fingerprint.NAME@` and `@pubkey.NAME@`.
+/// `@fingerprint.NAME@` and `@pubkey.NAME@` (SHA-256), `@fingerprint-sha1.NAME@` and
+/// `@pubkey-sha1.NAME@`.
 pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
     fs::create_dir(directory)?;
     let ca_key = ec_key()?;
@@ -83,12 +84,15 @@ pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn st
         fs::write(directory.join(format!("{}.pem", leaf.name)), &pem)?;
         fs::write(directory.join(format!("{}.key", leaf.name)), &key_pem)?;
         fs::write(directory.join(format!("{}.chain", leaf.name)), [key_pem, pem].concat())?;
-        let (fingerprint, pubkey) = fingerprints(&certificate, &key)?;
+        let (fingerprint, pubkey) = fingerprints(&certificate, &key, MessageDigest::sha256())?;
         if LISTED.contains(&leaf.name) {
             writeln!(listed, "{fingerprint} {}", leaf.name)?;
         }
         words.push((format!("@fingerprint.{}@", leaf.name), fingerprint));
         words.push((format!("@pubkey.{}@", leaf.name), pubkey));
+        let (fingerprint, pubkey) = fingerprints(&certificate, &key, MessageDigest::sha1())?;
+        words.push((format!("@fingerprint-sha1.{}@", leaf.name), fingerprint));
+        words.push((format!("@pubkey-sha1.{}@", leaf.name), pubkey));
     }
     fs::write(directory.join("relay_clientcerts"), listed)?;
     fs::write(directory.join("garbage.pem"), "not a certificate\n")?;
@@ -133,13 +137,14 @@ fn ec_key() -> Result<PKey<Private>, ErrorStack> {
     PKey::from_ec_key(EcKey::generate(&group)?)
 }
 
-/// SHA-256 over the certificate and over its public key, as Postfix writes them.
+/// Digests of the certificate and of its public key, as Postfix writes them.
 fn fingerprints(
     certificate: &X509,
     key: &PKey<Private>,
+    digest: MessageDigest,
 ) -> Result<(String, String), Box<dyn std::error::Error>> {
-    let of_certificate = certificate.digest(MessageDigest::sha256())?;
-    let of_key = openssl::hash::hash(MessageDigest::sha256(), &key.public_key_to_der()?)?;
+    let of_certificate = certificate.digest(digest)?;
+    let of_key = openssl::hash::hash(digest, &key.public_key_to_der()?)?;
     Ok((with_colons(&of_certificate), with_colons(&of_key)))
 }
 

@@ -23,8 +23,7 @@ const RULES: &[(&str, &str)] = &[
     (r"(\[[0-9a-f.:]+\]:)\d{4,5}\b", "PORT"),
     (r"(key expiration: )\d+", "TIME"),
     (r"(session )[0-9A-F]{40,}(?:&\w=[0-9A-Za-z]+)+", "SESSION"),
-    (r"()smtpd-(?:theirs|ours)", "smtpd"),
-    (r"(after \()\d+(?= bytes\) from)", "N"),
+    (r"(TLS library problem: error:.*:)[^ :]+\.c:\d+:", "PLACE:"),
     (r"(/(?:incoming|hold|deferred|active)/)[0-9A-Za-z/]+", "QUEUE-ID"),
     (r"(message_size: +\d+ ).*", ""),
 ];

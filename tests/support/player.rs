@@ -10,8 +10,8 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use openssl::ssl::{
-    SslContext, SslContextBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode,
-    SslStream, SslVerifyMode, SslVersion,
+    ShutdownState, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslSession,
+    SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
 };
 
 use super::transcript::{self, Session, Step, Tls, Transcript};
@@ -132,7 +132,7 @@ impl Player<'_> {
                     run.seen.push((*line, seen));
                 }
                 Step::Tls(how) => noted.push(self.handshake(how)),
-                Step::Close => self.line = Line::Gone,
+                Step::Close => self.hang_up(),
                 Step::Reset => self.reset(),
                 Step::Shutdown => self.shut(),
                 Step::Pause(time) => std::thread::sleep(*time),
@@ -181,7 +181,7 @@ impl Player<'_> {
     }
 
     fn read_until_quiet(&mut self, seen: &mut Vec<String>) {
-        let mut patience = PATIENCE;
+        let mut patience = if seen.is_empty() { PATIENCE } else { QUIET };
         loop {
             match self.read_line(patience) {
                 Got::Line(line) => seen.push(line),
@@ -198,6 +198,14 @@ impl Player<'_> {
             seen.push(format!("S! unfinished {}", transcript::show(&self.input)));
         }
         seen.push(if *got == Got::End { "S! closed" } else { "S! silent" }.to_owned());
+        self.hang_up();
+    }
+
+    /// A TLS session whose connection ended without a word would not be resumed: say it ended well.
+    fn hang_up(&mut self) {
+        if let Line::Tls(stream) = &mut self.line {
+            stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
+        }
         self.line = Line::Gone;
     }
 
@@ -206,6 +214,7 @@ impl Player<'_> {
         while let Got::Line(line) = self.read_line(Duration::from_millis(1)) {
             run.dialogue.push(line);
         }
+        self.hang_up();
     }
 
     fn read_line(&mut self, patience: Duration) -> Got {

@@ -57,7 +57,7 @@ local_recipient_maps = inline:{ {user=x} {other=x} {third=x} {postmaster=x} }
 alias_maps =
 alias_database =
 recipient_delimiter = +
-header_checks = regexp:{{/^X-Refuse:/ REJECT not this header} {/^X-Defer:/ DEFER come again} {/^X-Hold:/ HOLD} {/^X-Discard:/ DISCARD}}
+header_checks = regexp:{{/^X-Refuse:/ REJECT not this header} {/^X-Hold:/ HOLD} {/^X-Discard:/ DISCARD}}
 body_checks = regexp:{{/refuse this body/ REJECT not this body}}
 notify_classes =
 biff = no
@@ -338,13 +338,16 @@ impl World {
     pub(crate) fn replacements(&self, at: usize, side: Side) -> Vec<(String, String)> {
         let port = port(at, side);
         let files = self.dir.join("files").join(at.to_string()).display().to_string();
-        vec![
+        let mut words = vec![
             (files, "FILES".to_owned()),
             (self.text("tls"), "TLS".to_owned()),
             (self.dir.display().to_string(), "WORLD".to_owned()),
             (format!("s{port}"), "smtpd".to_owned()),
             (port.to_string(), "PORT".to_owned()),
-        ]
+        ];
+        let digests = self.words.iter().filter(|(word, _)| word.contains('.'));
+        words.extend(digests.map(|(word, digest)| (digest.clone(), word.clone())));
+        words
     }
 
     /// The log lines of one listener so far: texts only.
