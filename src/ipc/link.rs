@@ -373,10 +373,9 @@ impl Link {
         pause(ASK_DELAY);
     }
 
-    /// Between sessions: closes the connection when the service has, or when its time is over.
-    /// Gives the time at which to ask again.
+    /// Between sessions: closes the connection when its time is over; gives the time at which to
+    /// ask again. Whether the service has closed it is looked at before the next question.
     pub fn tend(&self, now: Instant) -> Option<Instant> {
-        self.close_stale();
         let due = self.due()?;
         if due <= now {
             self.close();

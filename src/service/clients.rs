@@ -76,7 +76,8 @@ impl<P: Program> Child<'_, P> {
     fn wait(&self, idle_until: Instant) -> Result<Option<Vec<usize>>, Fatal> {
         loop {
             // A process that has waited long for its turn goes, even when a client waits.
-            let left = idle_until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            let left = idle_until.saturating_duration_since(now);
             if left.is_zero() {
                 gossip("idle timeout -- exiting");
                 return Ok(None);
@@ -84,8 +85,9 @@ impl<P: Program> Child<'_, P> {
             let mut sockets = vec![PollFd::new(self.master.status().as_fd(), PollFlags::POLLIN)];
             let listen = self.master.listen.iter();
             sockets.extend(listen.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+            let tend = self.program.tend(now).map(|due| due.saturating_duration_since(now));
             // A millisecond more, so as not to wake up just before the time.
-            let timeout = left.saturating_add(Duration::from_millis(1));
+            let timeout = left.min(tend.unwrap_or(left)).saturating_add(Duration::from_millis(1));
             match poll(&mut sockets, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(fatal!("poll: {}", std::io::Error::from(error))),

@@ -17,6 +17,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
+use std::time::Instant;
 
 use self::arguments::Arguments;
 use self::clients::Child;
@@ -37,6 +38,11 @@ pub trait Program: Sized {
     /// The name of a table that has changed since it was opened. Then this process ends, and the
     /// next reads it anew.
     fn changed_table(&self) -> Option<Vec<u8>>;
+    /// While no client is there: closes connections to other services that were idle for too
+    /// long (ipc_idle). When to be called again.
+    fn tend(&self, _now: Instant) -> Option<Instant> {
+        None
+    }
     /// Serves a client to the end.
     fn serve(&mut self, connection: Connection) -> Result<(), Fatal>;
 }
