@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn postscreen_hands_over_a_client() {
-        let connection = pass(b"client_address\0192.0.2.1\0client_port\025\0\0").unwrap();
+        let connection = pass(b"client_address\x00192.0.2.1\0client_port\x0025\0\0").unwrap();
         let list = connection.handed_over.unwrap();
         assert_eq!(list.find("client_address"), Some(&b"192.0.2.1"[..]));
         assert_eq!(list.find("client_port"), Some(&b"25"[..]));
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_list_without_end_is_an_error() {
         assert!(pass(b"").is_err());
-        assert!(pass(b"client_address\0192.0.2.1\0").is_err());
+        assert!(pass(b"client_address\x00192.0.2.1\0").is_err());
         assert!(pass(&[b'x'; 5000]).is_err());
     }
 

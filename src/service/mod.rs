@@ -172,10 +172,15 @@ impl Program for Greeter {
     }
 
     fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        use std::io::Write as _;
-        let output = connection.output.unwrap_or(connection.fd);
+        use std::io::{BufRead as _, Write as _};
+        let output = connection
+            .output
+            .unwrap_or(connection.fd.try_clone().map_err(|error| fatal!("{}", error))?);
         let mut client = std::fs::File::from(output);
-        let _ = client.write_all(b"220 hello\r\n221 2.0.0 Bye\r\n");
+        let _ = client.write_all(b"220 hello\r\n");
+        let mut line = String::new();
+        let _ = std::io::BufReader::new(std::fs::File::from(connection.fd)).read_line(&mut line);
+        let _ = client.write_all(b"221 2.0.0 Bye\r\n");
         info!("connect from nobody");
         Ok(())
     }

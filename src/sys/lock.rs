@@ -17,7 +17,11 @@ impl LockFile {
     /// Opens `path`, or makes it. No symbolic link (but one of root's, where only root writes) and
     /// no file with a second name, that nobody can lead us elsewhere. The error is text for a log.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let cannot = |error: io::Error| format!("cannot open file: {}", Shown(error));
+        // The original opens a file that is there, and makes one otherwise.
+        let cannot = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => format!("cannot create file exclusively: {}", Shown(error)),
+            _ => format!("cannot open file: {}", Shown(error)),
+        };
         let file = match open(path, libc::O_NOFOLLOW) {
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                 if !is_root_link(path) {
@@ -127,7 +131,7 @@ mod tests {
         assert_eq!(LockFile::open(&link).unwrap_err(), "file is a symbolic link");
         assert_eq!(
             LockFile::open(&directory.join("no/file")).unwrap_err(),
-            "cannot open file: No such file or directory"
+            "cannot create file exclusively: No such file or directory"
         );
         std::fs::remove_dir_all(directory).unwrap();
     }
