@@ -54,7 +54,7 @@ impl TimedFd {
     }
 
     /// Whether reads and writes wait (as they do at first). Else they end in `WouldBlock` where the
-    /// kernel has nothing, and [`wait`](Self::wait) is the caller's.
+    /// kernel has nothing, and waiting is the caller's: [`wait_readable`](Self::wait_readable).
     pub fn wait_inside(&mut self, waits: bool) {
         self.waits = waits;
     }
@@ -80,8 +80,17 @@ impl TimedFd {
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
     }
 
-    /// Waits until a read (`POLLIN`) or write (`POLLOUT`) can go on.
-    pub fn wait(&mut self, events: PollFlags) -> io::Result<()> {
+    /// Waits until a read can go on.
+    pub fn wait_readable(&mut self) -> io::Result<()> {
+        self.wait(PollFlags::POLLIN)
+    }
+
+    /// Waits until a write can go on.
+    pub fn wait_writable(&mut self) -> io::Result<()> {
+        self.wait(PollFlags::POLLOUT)
+    }
+
+    fn wait(&mut self, events: PollFlags) -> io::Result<()> {
         loop {
             let left = match self.patience {
                 Patience::PerTransfer(limit) => limit,

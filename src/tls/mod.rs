@@ -1,28 +1,31 @@
-//! TLS, the server's side.
+//! TLS, the server's side: certificates, handshakes, what a client proved, sessions that go on.
+//!
+//! [`Switches`] say whether TLS is offered or demanded; a [`TlsServer`] is prepared at the start and
+//! shakes hands with each client that asks; [`TlsFacts`] are what came of it.
+#![deny(unsafe_code)]
 
-use crate::config::Config;
-use crate::log::Fatal;
+mod accept;
+mod certificates;
+mod ciphers;
+mod ffi;
+mod files;
+mod loglevel;
+mod peer;
+mod protocols;
+mod server;
+mod session;
+mod settings;
+mod sound;
+mod summary;
+mod switches;
+#[cfg(test)]
+mod tests;
 
-/// What smtpd_tls_security_level and its elder relatives come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Switches {
-    /// TLS is offered.
-    pub use_tls: bool,
-    /// TLS is demanded.
-    pub enforce_tls: bool,
-    /// AUTH only over TLS.
-    pub auth_only: bool,
-    /// The handshake comes before the greeting.
-    pub wrapper: bool,
-}
-
-impl Switches {
-    /// Works them out from the parameters.
-    pub fn of(config: &Config) -> Result<Self, Fatal> {
-        let _ = config;
-        Ok(Self::default())
-    }
-}
+pub use accept::HandshakeFailed;
+pub use server::TlsServer;
+pub use session::{CachePolicy, Tlsmgr};
+pub use summary::comment;
+pub use switches::Switches;
 
 /// An algorithm in a handshake, as the log shows it: `RSA-PSS (2048 bits)`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,294 @@
+//! One handshake: from the client's hello to the line in the log.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use nix::sys::socket::{setsockopt, sockopt::TcpNoDelay};
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use openssl::pkey::{Id, PKeyRef};
+use openssl::ssl::{Ssl, SslRef, SslStream, SslVersion};
+use openssl::x509::{X509Ref, X509VerifyResult};
+
+use super::ffi::{self, Step};
+use super::loglevel::LogMask;
+use super::server::{Engine, TlsServer};
+use super::session::{Connection, locked};
+use super::{Algorithm, TlsFacts, peer};
+use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
+
+/// A handshake failed, and the log says why. The stream is closed: the client must be considered
+/// lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("TLS handshake failed")]
+pub struct HandshakeFailed;
+
+/// Why a handshake did not end well.
+enum Failure {
+    /// OpenSSL says why.
+    Library(i32, ErrorStack),
+    /// The connection failed.
+    Connection(nix::errno::Errno),
+    /// The client is gone.
+    Lost,
+}
+
+impl TlsServer {
+    /// Shakes hands with the client `namaddr` (`name[addr]`), within smtpd_starttls_timeout. What
+    /// the client sent before is thrown away. Sets the stream's patience; the caller must set its
+    /// own again.
+    pub fn accept(
+        &self,
+        stream: &mut SmtpStream,
+        namaddr: &[u8],
+    ) -> Result<TlsFacts, HandshakeFailed> {
+        let settings = &self.settings;
+        let engine = self.engine().ok_or(HandshakeFailed)?;
+        let log =
+            if settings.require { settings.log.with(LogMask::UNTRUSTED) } else { settings.log };
+        if log.has(LogMask::VERBOSE) {
+            info!("setting up TLS connection from {}", namaddr);
+        }
+        let ssl = self.new_session(&engine, log, namaddr)?;
+        if let Some(fd) = stream.fd() {
+            // A session ticket and the next reply are two small writes; without this the second
+            // waits for the client's delayed acknowledgement. Not all sockets are TCP.
+            let _ = setsockopt(&fd, TcpNoDelay, &true);
+        }
+        stream.be_patient(self.patience());
+        let result = stream.start_tls(ssl, settings.await_close, shake_hands);
+        match result {
+            Ok(ssl) => Ok(self.facts(&engine, ssl, log)),
+            Err(error) => {
+                log_failure(error, namaddr);
+                Err(HandshakeFailed)
+            }
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        let limit = self.settings.timeout;
+        if self.settings.deadline {
+            Patience::Deadline { at: Instant::now() + limit, limit, bytes_per_second: None }
+        } else {
+            Patience::PerTransfer(limit)
+        }
+    }
+
+    fn new_session(
+        &self,
+        engine: &Engine,
+        log: LogMask,
+        namaddr: &[u8],
+    ) -> Result<Ssl, HandshakeFailed> {
+        let connection = Connection::new(log, namaddr, engine.sessions.clone());
+        let mut ssl = Ssl::new(&engine.context).map_err(|errors| {
+            warning!("Could not allocate 'TLScontext->con' with SSL_new()");
+            log_library_errors(&errors);
+            HandshakeFailed
+        })?;
+        self.check_ciphers(engine, &mut ssl, &connection.namaddr)?;
+        if let (true, Ok(list)) = (log.has(LogMask::VERBOSE), &self.settings.ciphers) {
+            info!("{}: TLS cipher list \"{}\"", namaddr, list);
+        }
+        if let Err(errors) = connection.attach(&mut ssl) {
+            warning!("Could not set application data for 'TLScontext->con'");
+            log_library_errors(&errors);
+            return Err(HandshakeFailed);
+        }
+        if self.settings.require {
+            // Who must prove who they are must use more than toy keys.
+            ssl.set_security_level(1);
+        }
+        Ok(ssl)
+    }
+
+    /// A wrong cipher list is reported at each handshake, as Postfix does.
+    fn check_ciphers(
+        &self,
+        engine: &Engine,
+        ssl: &mut Ssl,
+        namaddr: &[u8],
+    ) -> Result<(), HandshakeFailed> {
+        let list = match &self.settings.ciphers {
+            Ok(list) => String::from_utf8_lossy(list),
+            Err(error) => {
+                error.log(namaddr);
+                return Err(HandshakeFailed);
+            }
+        };
+        if !engine.ciphers_refused {
+            return Ok(());
+        }
+        let grade = &self.settings.grade;
+        warning!("{}: error setting cipher grade: \"{}\"", namaddr, grade);
+        if let Err(errors) = ssl.set_cipher_list(&list) {
+            log_library_errors(&errors);
+        }
+        Err(HandshakeFailed)
+    }
+
+    /// All that is known after a handshake; logs it.
+    fn facts(&self, engine: &Engine, ssl: &SslRef, log: LogMask) -> TlsFacts {
+        let mut facts = TlsFacts { resumed: ssl.session_reused(), ..TlsFacts::default() };
+        let Some(connection) = Connection::of(ssl) else { return facts };
+        let namaddr = &connection.namaddr;
+        if log.has(LogMask::CACHE) && facts.resumed {
+            let ticketed = connection.ticketed.load(Ordering::Relaxed);
+            let how = if ticketed { " (RFC 5077 session ticket)" } else { "" };
+            info!("{}: Reusing old session{}", namaddr, how);
+        }
+        let certificate = ssl.peer_certificate();
+        if let Some(certificate) = &certificate {
+            self.add_peer(&mut facts, engine, ssl, certificate, connection);
+        }
+        ssl.version_str().clone_into(&mut facts.protocol);
+        if let Some(cipher) = ssl.current_cipher() {
+            let bits = cipher.bits();
+            cipher.name().clone_into(&mut facts.cipher);
+            facts.cipher_bits = u32::try_from(bits.secret).unwrap_or(0);
+            facts.algorithm_bits = u32::try_from(bits.algorithm).unwrap_or(0);
+        }
+        if ssl.version2() == Some(SslVersion::TLS1_3) {
+            add_algorithms(&mut facts, ssl, certificate.as_deref());
+        }
+        if log.has(LogMask::SUMMARY) {
+            info!("{}", facts.summary(namaddr));
+        }
+        facts
+    }
+
+    fn add_peer(
+        &self,
+        facts: &mut TlsFacts,
+        engine: &Engine,
+        ssl: &SslRef,
+        certificate: &X509Ref,
+        connection: &Connection,
+    ) {
+        let (log, namaddr) = (connection.log, &connection.namaddr);
+        facts.has_certificate = true;
+        facts.trusted = ssl.verify_result() == X509VerifyResult::OK;
+        if log.has(LogMask::VERBOSE) {
+            info!("subject={}", ffi::one_line(certificate.subject_name()));
+            info!("issuer={}", ffi::one_line(certificate.issuer_name()));
+        }
+        facts.subject = peer::subject(certificate, namaddr);
+        facts.issuer = peer::issuer(certificate, namaddr);
+        let legacy = self.settings.legacy_key_fingerprint;
+        facts.certificate_fingerprint = peer::certificate_fingerprint(certificate, engine.digest);
+        facts.key_fingerprint = peer::key_fingerprint(certificate, engine.digest, legacy);
+        if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
+            info!(
+                "{}: subject_CN={}, issuer={}, fingerprint={}, pkey_fingerprint={}",
+                namaddr,
+                facts.subject,
+                facts.issuer,
+                facts.certificate_fingerprint.as_deref().unwrap_or_default(),
+                facts.key_fingerprint.as_deref().unwrap_or_default()
+            );
+        }
+        if facts.trusted || !log.has(LogMask::UNTRUSTED) {
+            return;
+        }
+        if facts.resumed {
+            info!(
+                "{}: re-using session with untrusted certificate, \
+                 look for details earlier in the log",
+                namaddr
+            );
+        } else if let Some(error) = &*locked(&connection.error) {
+            error.log(namaddr);
+        }
+    }
+}
+
+/// The loop of a handshake. OpenSSL does not wait itself, so that its log of states is that of
+/// Postfix.
+fn shake_hands(tls: &mut SslStream<TimedFd>) -> Result<(), Failure> {
+    tls.get_mut().wait_inside(false);
+    loop {
+        let waited = match ffi::accept(tls.ssl()) {
+            Step::Done => break,
+            Step::WantRead => tls.get_mut().wait_readable(),
+            Step::WantWrite => tls.get_mut().wait_writable(),
+            Step::Failed { result, connection } => {
+                let errors = ErrorStack::get();
+                if !errors.errors().is_empty() {
+                    return Err(Failure::Library(result, errors));
+                }
+                let error = tls.get_ref().error().filter(|_| connection);
+                return Err(error.map_or(Failure::Lost, Failure::Connection));
+            }
+        };
+        if waited.is_err() {
+            let error = tls.get_ref().error();
+            return Err(error.map_or(Failure::Lost, Failure::Connection));
+        }
+    }
+    tls.get_mut().wait_inside(true);
+    Ok(())
+}
+
+fn log_failure(error: StartError<Failure>, namaddr: &[u8]) {
+    match error {
+        StartError::Handshake(Failure::Library(result, errors)) => {
+            info!("SSL_accept error from {}: {}", namaddr, result);
+            log_library_errors(&errors);
+        }
+        StartError::Handshake(Failure::Connection(error)) => {
+            info!("SSL_accept error from {}: {}", namaddr, error.desc());
+        }
+        StartError::Library(errors) => {
+            info!("SSL_set_fd error to {}", namaddr);
+            log_library_errors(&errors);
+        }
+        StartError::Handshake(Failure::Lost) | StartError::Stream(_) => {
+            info!("SSL_accept error from {}: lost connection", namaddr);
+        }
+    }
+}
+
+/// Key exchange and signatures, which only TLS 1.3 tells apart from the cipher. As Postfix 3.7: a
+/// resumed session shows the server's default key, though nobody signed.
+fn add_algorithms(facts: &mut TlsFacts, ssl: &SslRef, certificate: Option<&X509Ref>) {
+    facts.key_exchange = key_exchange(ssl);
+    let ours = ssl.certificate().and_then(|certificate| certificate.public_key().ok());
+    facts.server_signature = ours.map(|key| signature(&key, ffi::signature_digest(ssl, false)));
+    let theirs = certificate.and_then(|certificate| certificate.public_key().ok());
+    facts.client_signature = theirs.map(|key| signature(&key, ffi::signature_digest(ssl, true)));
+}
+
+fn key_exchange(ssl: &SslRef) -> Option<Algorithm> {
+    let key = ssl.peer_tmp_key().ok()?;
+    Some(match key.id() {
+        Id::DH => Algorithm { name: "DHE".to_owned(), bits: key.bits(), ..Algorithm::default() },
+        Id::EC => Algorithm {
+            name: "ECDHE".to_owned(),
+            curve: ffi::group_name(&key),
+            ..Algorithm::default()
+        },
+        other => {
+            let name = short_name(other).unwrap_or_else(|| ffi::negotiated_group(ssl));
+            Algorithm { name, ..Algorithm::default() }
+        }
+    })
+}
+
+fn signature<T>(key: &PKeyRef<T>, digest: Option<&str>) -> Algorithm
+where
+    T: openssl::pkey::HasPublic,
+{
+    let (name, curve, bits) = match key.id() {
+        Id::RSA => ("RSA-PSS".to_owned(), None, key.bits()),
+        Id::EC => ("ECDSA".to_owned(), ffi::group_name(key), 0),
+        other => (short_name(other).unwrap_or_else(|| ffi::type_name(key)), None, 0),
+    };
+    Algorithm { name, curve, bits, digest: digest.map(str::to_owned) }
+}
+
+/// OpenSSL's name of an algorithm; those that came lately have no number, so no such name.
+fn short_name(id: Id) -> Option<String> {
+    let known = id.as_raw() > 0;
+    known.then(|| Nid::from_raw(id.as_raw()).short_name().ok().map(str::to_owned)).flatten()
+}

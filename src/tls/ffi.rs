@@ -1,0 +1,756 @@
+//! What the openssl crate lacks: each function is one need of ours in a safe form.
+//!
+//! Names follow OpenSSL's where the function is one call. All callbacks from C end here; what
+//! they do is in safe code elsewhere.
+#![expect(unsafe_code, reason = "the only home of unsafe in this layer")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use foreign_types_shared::{ForeignType, ForeignTypeRef};
+use openssl::asn1::Asn1StringRef;
+use openssl::cipher::CipherRef;
+use openssl::cipher_ctx::CipherCtxRef;
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::ssl::{SslContextBuilder, SslRef, SslSession};
+use openssl::stack::Stack;
+use openssl::x509::{X509, X509NameRef, X509Ref};
+use openssl_sys as sys;
+
+use super::session::{self, TicketUse};
+
+#[repr(C)]
+struct InitSettings {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct PublicKeyInfo {
+    _opaque: [u8; 0],
+}
+
+/// The head of OpenSSL's `X509_INFO` (x509.h); what follows is not looked at.
+#[repr(C)]
+struct CertificateInfo {
+    x509: *mut sys::X509,
+    crl: *mut sys::X509_CRL,
+}
+
+type TicketCallback = unsafe extern "C" fn(
+    *mut sys::SSL,
+    *mut c_uchar,
+    *mut c_uchar,
+    *mut sys::EVP_CIPHER_CTX,
+    *mut sys::EVP_MAC_CTX,
+    c_int,
+) -> c_int;
+type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
+
+unsafe extern "C" {
+    fn OPENSSL_init_crypto(options: u64, settings: *const InitSettings) -> c_int;
+    #[link_name = "OPENSSL_init_ssl"]
+    fn init_ssl(options: u64, settings: *const InitSettings) -> c_int;
+    fn OPENSSL_INIT_new() -> *mut InitSettings;
+    fn OPENSSL_INIT_free(settings: *mut InitSettings);
+    fn OPENSSL_INIT_set_config_filename(settings: *mut InitSettings, name: *const c_char) -> c_int;
+    fn OPENSSL_INIT_set_config_appname(settings: *mut InitSettings, name: *const c_char) -> c_int;
+    fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
+    fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
+    fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
+    fn SSL_CTX_set_info_callback(ctx: *mut sys::SSL_CTX, cb: InfoCallback);
+    fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
+    fn SSL_CTX_use_cert_and_key(
+        ctx: *mut sys::SSL_CTX,
+        certificate: *mut sys::X509,
+        key: *mut sys::EVP_PKEY,
+        chain: *mut sys::stack_st_X509,
+        replace: c_int,
+    ) -> c_int;
+    fn SSL_alert_type_string_long(value: c_int) -> *const c_char;
+    fn SSL_alert_desc_string_long(value: c_int) -> *const c_char;
+    fn SSL_group_to_name(ssl: *mut sys::SSL, id: c_int) -> *const c_char;
+    fn X509_NAME_oneline(name: *const sys::X509_NAME, buf: *mut c_char, len: c_int) -> *mut c_char;
+    fn X509_get_X509_PUBKEY(certificate: *const sys::X509) -> *mut PublicKeyInfo;
+    fn X509_get0_pubkey_bitstr(certificate: *const sys::X509) -> *mut sys::ASN1_BIT_STRING;
+    fn i2d_X509_PUBKEY(key: *const PublicKeyInfo, out: *mut *mut c_uchar) -> c_int;
+    fn X509_STORE_add_crl(store: *mut sys::X509_STORE, crl: *mut sys::X509_CRL) -> c_int;
+    fn X509_INFO_free(info: *mut c_void);
+    fn PEM_X509_INFO_read_bio(
+        bio: *mut sys::BIO,
+        stack: *mut sys::OPENSSL_STACK,
+        cb: *const c_void,
+        arg: *mut c_void,
+    ) -> *mut sys::OPENSSL_STACK;
+    fn PEM_read_bio(
+        bio: *mut sys::BIO,
+        name: *mut *mut c_char,
+        header: *mut *mut c_char,
+        data: *mut *mut c_uchar,
+        len: *mut c_long,
+    ) -> c_int;
+    fn d2i_PrivateKey(
+        kind: c_int,
+        key: *mut *mut sys::EVP_PKEY,
+        der: *mut *const c_uchar,
+        len: c_long,
+    ) -> *mut sys::EVP_PKEY;
+    fn EVP_CIPHER_get_mode(cipher: *const sys::EVP_CIPHER) -> c_int;
+    fn EVP_PKEY_get_group_name(
+        key: *const sys::EVP_PKEY,
+        name: *mut c_char,
+        size: usize,
+        len: *mut usize,
+    ) -> c_int;
+    fn EVP_PKEY_get0_type_name(key: *const sys::EVP_PKEY) -> *const c_char;
+    fn RAND_seed(bytes: *const c_void, len: c_int);
+    fn EC_curve_nist2nid(name: *const c_char) -> c_int;
+    fn OBJ_ln2nid(name: *const c_char) -> c_int;
+    fn OSSL_PARAM_construct_utf8_string(
+        key: *const c_char,
+        value: *mut c_char,
+        size: usize,
+    ) -> sys::OSSL_PARAM;
+}
+
+const INIT_LOAD_CONFIG: u64 = 0x40;
+const INIT_NO_LOAD_CONFIG: u64 = 0x80;
+/// Flags of a configuration file that may be missing or wrong (conf.h).
+const CONFIG_OPTIONAL: c_ulong = 0x2 | 0x4 | 0x10 | 0x20;
+
+const PEM_NO_START_LINE: c_int = 108;
+const CIPHER_MODE_CBC: c_int = 2;
+const DOMAIN_PARAMETERS: c_int = 0x04;
+
+const CTRL_SET_GROUPS: c_int = 91;
+const CTRL_PEER_SIGNATURE_NID: c_int = 108;
+const CTRL_SET_DH_AUTO: c_int = 118;
+const CTRL_SIGNATURE_NID: c_int = 132;
+const CTRL_NEGOTIATED_GROUP: c_int = 134;
+
+/// Values of `where` in the info callback (ssl.h).
+const CB_LOOP: c_int = 0x01;
+const CB_EXIT: c_int = 0x02;
+const CB_READ: c_int = 0x04;
+const CB_ALERT: c_int = 0x4000;
+const ST_CONNECT: c_int = 0x1000;
+const ST_ACCEPT: c_int = 0x2000;
+
+// ---------------------------------------------------------------------- the library
+
+/// Loads OpenSSL's own configuration file now, since after chroot it is out of reach.
+pub(super) fn load_default_config() {
+    // SAFETY: no settings are passed; the call is idempotent.
+    unsafe { OPENSSL_init_crypto(INIT_LOAD_CONFIG, ptr::null()) };
+}
+
+/// Which configuration file OpenSSL reads.
+pub(super) enum ConfigFile<'a> {
+    /// None at all.
+    None,
+    /// The library's; errors do not matter.
+    Default,
+    /// This one; errors matter.
+    At(&'a CStr),
+}
+
+/// Why [`init_library`] failed.
+pub(super) enum InitError {
+    /// No memory.
+    Settings,
+    /// See the errors.
+    Library(ErrorStack),
+}
+
+/// Initializes the library with a configuration file and section of the user's choice
+/// (tls_config_file, tls_config_name).
+pub(super) fn init_library(file: ConfigFile<'_>, section: Option<&CStr>) -> Result<(), InitError> {
+    // SAFETY: allocates, takes nothing.
+    let settings = unsafe { OPENSSL_INIT_new() };
+    if settings.is_null() {
+        return Err(InitError::Settings);
+    }
+    let mut options = 0;
+    match file {
+        ConfigFile::None => options |= INIT_NO_LOAD_CONFIG,
+        ConfigFile::Default => {
+            // SAFETY: settings is not null.
+            unsafe { OPENSSL_INIT_set_config_file_flags(settings, CONFIG_OPTIONAL) };
+        }
+        ConfigFile::At(path) => {
+            // SAFETY: settings is not null.
+            unsafe { OPENSSL_INIT_set_config_file_flags(settings, 0) };
+            // SAFETY: settings is not null; the path ends in NUL and is copied.
+            unsafe { OPENSSL_INIT_set_config_filename(settings, path.as_ptr()) };
+        }
+    }
+    if let Some(section) = section {
+        // SAFETY: settings is not null; the name ends in NUL and is copied.
+        unsafe { OPENSSL_INIT_set_config_appname(settings, section.as_ptr()) };
+    }
+    // SAFETY: settings is not null and lives until the next line.
+    let done = unsafe { init_ssl(options, settings) };
+    // SAFETY: settings came from OPENSSL_INIT_new and is not used again.
+    unsafe { OPENSSL_INIT_free(settings) };
+    if done > 0 { Ok(()) } else { Err(InitError::Library(ErrorStack::get())) }
+}
+
+/// Adds to the randomness that the library has by itself.
+pub(super) fn seed(bytes: &[u8]) {
+    // SAFETY: the slice is only read; a length beyond int is cut, which does no harm.
+    unsafe { RAND_seed(bytes.as_ptr().cast(), c_int::try_from(bytes.len()).unwrap_or(0)) };
+}
+
+/// Overwrites a secret, so that it does not stay behind in free memory.
+pub(super) fn cleanse(secret: &mut [u8]) {
+    // SAFETY: the slice is ours to write, its length is right.
+    unsafe { OPENSSL_cleanse(secret.as_mut_ptr().cast(), secret.len()) };
+}
+
+/// A C string that OpenSSL owns for ever, or lives as long as `owner`; empty for none.
+fn text<T: ?Sized>(_owner: &T, text: *const c_char) -> &str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: not null, ends in NUL, and lives as the caller of this private function says.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().unwrap_or("")
+}
+
+// ---------------------------------------------------------------------- the context
+
+/// Sets the oldest and newest protocol by number; 0 is the library's own limit.
+pub(super) fn set_protocol_limits(ctx: &mut SslContextBuilder, oldest: i32, newest: i32) {
+    let ctx = ctx.as_ptr();
+    // SAFETY: the context is alive; unknown numbers are refused by OpenSSL.
+    unsafe { sys::SSL_CTX_set_min_proto_version(ctx, oldest) };
+    // SAFETY: as above.
+    unsafe { sys::SSL_CTX_set_max_proto_version(ctx, newest) };
+}
+
+/// Sets how long sessions may live.
+pub(super) fn set_timeout(ctx: &mut SslContextBuilder, seconds: i64) {
+    // SAFETY: the context is alive.
+    unsafe { SSL_CTX_set_timeout(ctx.as_ptr(), seconds) };
+}
+
+/// Lets [`session`] encrypt and decrypt tickets.
+pub(super) fn set_ticket_callback(ctx: &mut SslContextBuilder) {
+    // SAFETY: the context is alive; the callback has the type that tls1.h asks for.
+    unsafe { SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx.as_ptr(), ticket_callback) };
+}
+
+/// Lets `find` look up sessions by id.
+pub(super) fn set_session_finder(
+    ctx: &mut SslContextBuilder,
+    find: fn(&mut SslRef, &[u8]) -> Option<SslSession>,
+) {
+    // SAFETY: `find` makes a new session from bytes each time, so that it belongs to no context.
+    unsafe { ctx.set_get_session_callback(find) };
+}
+
+/// Logs the steps of handshakes and what goes wrong (loglevel ssl-debug).
+pub(super) fn log_states(ctx: &mut SslContextBuilder) {
+    // SAFETY: the context is alive; the callback has the type that ssl.h asks for.
+    unsafe { SSL_CTX_set_info_callback(ctx.as_ptr(), info_callback) };
+}
+
+/// Adds a certificate with its key and issuers. Where one of its algorithm is there already, that
+/// is an error.
+pub(super) fn use_cert_and_key(
+    ctx: &mut SslContextBuilder,
+    certificate: &X509Ref,
+    key: &PKeyRef<Private>,
+    chain: Option<&Stack<X509>>,
+) -> bool {
+    let chain = chain.map_or(ptr::null_mut(), |chain| chain.as_ptr());
+    // SAFETY: all four are alive; OpenSSL counts its own references.
+    let done = unsafe {
+        SSL_CTX_use_cert_and_key(ctx.as_ptr(), certificate.as_ptr(), key.as_ptr(), chain, 0)
+    };
+    done > 0
+}
+
+/// The number of a curve by any of its names.
+pub(super) fn curve(name: &[u8]) -> Option<c_int> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name ends in NUL.
+    let nist = unsafe { EC_curve_nist2nid(name.as_ptr()) };
+    if nist != sys::NID_undef {
+        return Some(nist);
+    }
+    // SAFETY: the name ends in NUL.
+    let short = unsafe { sys::OBJ_sn2nid(name.as_ptr()) };
+    if short != sys::NID_undef {
+        return Some(short);
+    }
+    // SAFETY: the name ends in NUL.
+    let long = unsafe { OBJ_ln2nid(name.as_ptr()) };
+    (long != sys::NID_undef).then_some(long)
+}
+
+/// Sets the groups for key exchange.
+pub(super) fn set_groups(ctx: &mut SslContextBuilder, groups: &mut [c_int]) -> bool {
+    let len = groups.len() as c_long;
+    // SAFETY: the context is alive; `len` numbers are there, and they are only read.
+    unsafe { sys::SSL_CTX_ctrl(ctx.as_ptr(), CTRL_SET_GROUPS, len, groups.as_mut_ptr().cast()) > 0 }
+}
+
+/// Lets OpenSSL choose Diffie-Hellman parameters.
+pub(super) fn set_dh_auto(ctx: &mut SslContextBuilder) -> bool {
+    // SAFETY: the context is alive; this control takes a number only.
+    unsafe { sys::SSL_CTX_ctrl(ctx.as_ptr(), CTRL_SET_DH_AUTO, 1, ptr::null_mut()) > 0 }
+}
+
+/// Diffie-Hellman parameters as [`set_dh`] takes them.
+pub(super) struct DhParameters(*mut sys::EVP_PKEY);
+
+impl Drop for DhParameters {
+    fn drop(&mut self) {
+        // SAFETY: ours, and not used again; null does nothing.
+        unsafe { sys::EVP_PKEY_free(self.0) };
+    }
+}
+
+/// Reads Diffie-Hellman parameters (PEM).
+pub(super) fn dh_parameters(pem: &[u8]) -> Option<DhParameters> {
+    let mut parameters = DhParameters(ptr::null_mut());
+    // SAFETY: the texts end in NUL; `parameters` outlives the decoder.
+    let decoder = unsafe {
+        sys::OSSL_DECODER_CTX_new_for_pkey(
+            &mut parameters.0,
+            c"PEM".as_ptr(),
+            ptr::null(),
+            c"DH".as_ptr(),
+            DOMAIN_PARAMETERS,
+            ptr::null_mut(),
+            ptr::null(),
+        )
+    };
+    if decoder.is_null() {
+        return None;
+    }
+    let (mut start, mut len) = (pem.as_ptr(), pem.len());
+    // SAFETY: the decoder is not null; `start` and `len` are a slice that is only read.
+    let done = unsafe { sys::OSSL_DECODER_from_data(decoder, &mut start, &mut len) };
+    // SAFETY: the decoder is ours and not used again.
+    unsafe { sys::OSSL_DECODER_CTX_free(decoder) };
+    (done > 0 && !parameters.0.is_null()).then_some(parameters)
+}
+
+/// Sets Diffie-Hellman parameters.
+pub(super) fn set_dh(ctx: &mut SslContextBuilder, mut parameters: DhParameters) -> bool {
+    // SAFETY: both are alive; on success the context owns the parameters.
+    let done = unsafe { sys::SSL_CTX_set0_tmp_dh_pkey(ctx.as_ptr(), parameters.0) };
+    if done > 0 {
+        parameters.0 = ptr::null_mut();
+    }
+    done > 0
+}
+
+/// Whether a cipher is in CBC mode.
+pub(super) fn is_cbc(cipher: &CipherRef) -> bool {
+    // SAFETY: the cipher is alive.
+    unsafe { EVP_CIPHER_get_mode(cipher.as_ptr()) == CIPHER_MODE_CBC }
+}
+
+// ---------------------------------------------------------------------- PEM and DER
+
+struct Bio<'a>(*mut sys::BIO, PhantomData<&'a [u8]>);
+
+impl<'a> Bio<'a> {
+    fn over(bytes: &'a [u8]) -> Option<Self> {
+        let len = c_int::try_from(bytes.len()).ok()?;
+        // SAFETY: OpenSSL only reads the bytes, which live longer than the Bio.
+        let bio = unsafe { sys::BIO_new_mem_buf(bytes.as_ptr().cast(), len) };
+        (!bio.is_null()).then_some(Self(bio, PhantomData))
+    }
+}
+
+impl Drop for Bio<'_> {
+    fn drop(&mut self) {
+        // SAFETY: ours, and not used again.
+        unsafe { sys::BIO_free_all(self.0) };
+    }
+}
+
+/// What comes next in a PEM file.
+pub(super) enum Pem {
+    /// An object.
+    Object {
+        /// `CERTIFICATE`
+        name: Vec<u8>,
+        /// Its bytes.
+        der: Vec<u8>,
+    },
+    /// There is no more.
+    End,
+    /// See the error queue.
+    Broken,
+}
+
+/// Reads the objects of a PEM file.
+pub(super) struct PemReader<'a>(Option<Bio<'a>>);
+
+impl<'a> PemReader<'a> {
+    pub(super) fn over(bytes: &'a [u8]) -> Self {
+        Self(Bio::over(bytes))
+    }
+
+    pub(super) fn next(&mut self) -> Pem {
+        let Some(bio) = &self.0 else { return Pem::Broken };
+        let (mut name, mut header, mut data) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let mut len = 0;
+        // SAFETY: the Bio is alive; what is put out is ours to free.
+        if unsafe { PEM_read_bio(bio.0, &mut name, &mut header, &mut data, &mut len) } == 0 {
+            return end_or_broken();
+        }
+        free(header.cast());
+        let name = owned(name.cast(), text(bio, name).len());
+        Pem::Object { name, der: owned(data, usize::try_from(len).unwrap_or(0)) }
+    }
+}
+
+fn end_or_broken() -> Pem {
+    // SAFETY: reads this thread's queue.
+    let last = unsafe { sys::ERR_peek_last_error() };
+    if sys::ERR_GET_REASON(last) != PEM_NO_START_LINE {
+        return Pem::Broken;
+    }
+    clear_errors();
+    Pem::End
+}
+
+fn free(memory: *mut c_void) {
+    // SAFETY: called with memory that OpenSSL allocated for us, once.
+    unsafe { sys::OPENSSL_free(memory) };
+}
+
+/// Copies what OpenSSL allocated for us, and frees it; it may be a key.
+fn owned(data: *mut c_uchar, len: usize) -> Vec<u8> {
+    if data.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: OpenSSL says that `len` bytes are there, and nobody else has them.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(data, len) };
+    let copy = bytes.to_vec();
+    cleanse(bytes);
+    free(data.cast());
+    copy
+}
+
+/// Forgets the errors of this thread.
+pub(super) fn clear_errors() {
+    // SAFETY: changes this thread's queue only.
+    unsafe { sys::ERR_clear_error() };
+}
+
+/// Decodes a certificate; also gives how many bytes were used.
+pub(super) fn certificate(der: &[u8]) -> Option<(X509, usize)> {
+    let mut at = der.as_ptr();
+    // SAFETY: at most `len` bytes are read.
+    let certificate = unsafe { sys::d2i_X509(ptr::null_mut(), &mut at, der.len() as c_long) };
+    if certificate.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and ours.
+    let certificate = unsafe { X509::from_ptr(certificate) };
+    Some((certificate, at as usize - der.as_ptr() as usize))
+}
+
+/// How a private key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyForm {
+    /// `PRIVATE KEY`
+    Pkcs8,
+    /// `RSA PRIVATE KEY`
+    Rsa,
+    /// `EC PRIVATE KEY`
+    Ec,
+    /// `DSA PRIVATE KEY`
+    Dsa,
+}
+
+/// Decodes a private key; also gives how many bytes were used.
+pub(super) fn private_key(form: KeyForm, der: &[u8]) -> Option<(PKey<Private>, usize)> {
+    let mut at = der.as_ptr();
+    let len = der.len() as c_long;
+    let kind = match form {
+        KeyForm::Pkcs8 => None,
+        KeyForm::Rsa => Some(sys::EVP_PKEY_RSA),
+        KeyForm::Ec => Some(sys::EVP_PKEY_EC),
+        KeyForm::Dsa => Some(sys::EVP_PKEY_DSA),
+    };
+    let key = match kind {
+        // SAFETY: at most `len` bytes are read.
+        Some(kind) => unsafe { d2i_PrivateKey(kind, ptr::null_mut(), &mut at, len) },
+        None => pkcs8_key(&mut at, len),
+    };
+    if key.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and ours.
+    let key = unsafe { PKey::from_ptr(key) };
+    Some((key, at as usize - der.as_ptr() as usize))
+}
+
+fn pkcs8_key(at: &mut *const c_uchar, len: c_long) -> *mut sys::EVP_PKEY {
+    // SAFETY: the caller's `at` points to `len` bytes, which are only read.
+    let info = unsafe { sys::d2i_PKCS8_PRIV_KEY_INFO(ptr::null_mut(), at, len) };
+    if info.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: not null; the key is a new one.
+    let key = unsafe { sys::EVP_PKCS82PKEY(info) };
+    // SAFETY: ours, and not used again.
+    unsafe { sys::PKCS8_PRIV_KEY_INFO_free(info) };
+    key
+}
+
+/// Adds certificates and revocation lists (PEM) to what is trusted. Gives how many, or none where
+/// OpenSSL's errors say why.
+pub(super) fn add_trusted(ctx: &mut SslContextBuilder, pem: &[u8]) -> Option<usize> {
+    let bio = Bio::over(pem)?;
+    let null = ptr::null_mut();
+    // SAFETY: the Bio is alive; no stack to add to, no callback, no argument.
+    let stack = unsafe { PEM_X509_INFO_read_bio(bio.0, ptr::null_mut(), ptr::null(), null) };
+    if stack.is_null() {
+        return None;
+    }
+    // SAFETY: the stack is not null.
+    let len = unsafe { sys::OPENSSL_sk_num(stack) };
+    let added = (0..len).map(|i| add_info(ctx, stack, i)).sum();
+    // SAFETY: the stack and its entries are ours, and not used again.
+    unsafe { sys::OPENSSL_sk_pop_free(stack, Some(X509_INFO_free)) };
+    Some(added)
+}
+
+fn add_info(ctx: &mut SslContextBuilder, stack: *mut sys::OPENSSL_STACK, i: c_int) -> usize {
+    // SAFETY: `i` is inside the stack, whose entries are X509_INFO.
+    let info = unsafe { sys::OPENSSL_sk_value(stack, i) }.cast::<CertificateInfo>();
+    // SAFETY: entries are never null.
+    let info = unsafe { &*info };
+    let mut added = 0;
+    if !info.x509.is_null() {
+        // SAFETY: not null, alive as long as the stack.
+        let certificate = unsafe { X509Ref::from_ptr(info.x509) };
+        added += usize::from(ctx.cert_store_mut().add_cert(certificate.to_owned()).is_ok());
+    }
+    if !info.crl.is_null() {
+        let store = ctx.cert_store_mut().as_ptr();
+        // SAFETY: both are alive; the store counts its own reference.
+        added += usize::from(unsafe { X509_STORE_add_crl(store, info.crl) } > 0);
+    }
+    added
+}
+
+// ---------------------------------------------------------------------- one connection
+
+/// What a step of a handshake came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is done.
+    Done,
+    /// The client must say more.
+    WantRead,
+    /// The client must take more.
+    WantWrite,
+    /// It failed: the result of `SSL_accept()`, and whether the connection itself failed.
+    Failed {
+        /// 0 or less.
+        result: c_int,
+        /// `SSL_ERROR_SYSCALL`
+        connection: bool,
+    },
+}
+
+/// Goes on with a handshake.
+pub(super) fn accept(ssl: &SslRef) -> Step {
+    clear_errors();
+    // SAFETY: the session is alive and has its stream (it comes from an SslStream).
+    let result = unsafe { sys::SSL_accept(ssl.as_ptr()) };
+    if result > 0 {
+        return Step::Done;
+    }
+    // SAFETY: asks for the reason of the result just seen.
+    match unsafe { sys::SSL_get_error(ssl.as_ptr(), result) } {
+        sys::SSL_ERROR_WANT_READ => Step::WantRead,
+        sys::SSL_ERROR_WANT_WRITE => Step::WantWrite,
+        error => Step::Failed { result, connection: error == sys::SSL_ERROR_SYSCALL },
+    }
+}
+
+/// The digest of the signature of one side (`SHA256`); none with Ed25519, or where nobody signed.
+pub(super) fn signature_digest(ssl: &SslRef, peer: bool) -> Option<&'static str> {
+    let command = if peer { CTRL_PEER_SIGNATURE_NID } else { CTRL_SIGNATURE_NID };
+    let mut nid: c_int = 0;
+    let out = ptr::from_mut(&mut nid).cast();
+    // SAFETY: this control writes one int.
+    if unsafe { sys::SSL_ctrl(ssl.as_ptr(), command, 0, out) } == 0 || nid == sys::NID_undef {
+        return None;
+    }
+    Nid::from_raw(nid).short_name().ok()
+}
+
+/// The name of the group of the key exchange, in the library's spelling.
+pub(super) fn negotiated_group(ssl: &SslRef) -> String {
+    // SAFETY: this control takes nothing.
+    let id = unsafe { sys::SSL_ctrl(ssl.as_ptr(), CTRL_NEGOTIATED_GROUP, 0, ptr::null_mut()) };
+    // SAFETY: any number may be asked for.
+    let name = unsafe { SSL_group_to_name(ssl.as_ptr(), id as c_int) };
+    text(ssl, name).to_owned()
+}
+
+/// The name of a key's curve: `prime256v1`.
+pub(super) fn group_name<T>(key: &PKeyRef<T>) -> Option<String> {
+    let mut name = [0u8; 80];
+    let mut len = 0;
+    let (room, key) = (name.as_mut_ptr().cast(), key.as_ptr());
+    // SAFETY: at most 80 bytes are written.
+    if unsafe { EVP_PKEY_get_group_name(key, room, name.len(), &mut len) } != 1 {
+        return None;
+    }
+    String::from_utf8(name.get(..len)?.to_vec()).ok()
+}
+
+/// What OpenSSL calls a key's algorithm, where it has no number.
+pub(super) fn type_name<T>(key: &PKeyRef<T>) -> String {
+    // SAFETY: the key is alive and owns the name.
+    let name = unsafe { EVP_PKEY_get0_type_name(key.as_ptr()) };
+    text(key, name).to_owned()
+}
+
+/// The DER of a certificate's public key with its algorithm.
+pub(super) fn public_key_der(certificate: &X509Ref) -> Vec<u8> {
+    // SAFETY: the certificate is alive and owns the result.
+    let key = unsafe { X509_get_X509_PUBKEY(certificate.as_ptr()) };
+    let mut data = ptr::null_mut();
+    // SAFETY: `data` is null, so that OpenSSL allocates; a null key gives an error.
+    let len = unsafe { i2d_X509_PUBKEY(key, &mut data) };
+    owned(data, usize::try_from(len).unwrap_or(0))
+}
+
+/// The bits of a certificate's public key, without algorithm.
+pub(super) fn public_key_bits(certificate: &X509Ref) -> &[u8] {
+    // SAFETY: the certificate is alive and owns the result.
+    let bits = unsafe { X509_get0_pubkey_bitstr(certificate.as_ptr()) };
+    if bits.is_null() {
+        return &[];
+    }
+    // SAFETY: not null; a BIT STRING is an ASN1_STRING, and lives as long as the certificate.
+    let bits = unsafe { Asn1StringRef::from_ptr(bits.cast()) };
+    bits.as_slice()
+}
+
+/// A name on one line: `/CN=x/O=y`; cut at 255 bytes.
+pub(super) fn one_line(name: &X509NameRef) -> Vec<u8> {
+    let mut line = [0u8; 256];
+    // SAFETY: at most 256 bytes are written, the last one NUL.
+    unsafe { X509_NAME_oneline(name.as_ptr(), line.as_mut_ptr().cast(), 256) };
+    line.split(|byte| *byte == 0).next().unwrap_or(b"").to_vec()
+}
+
+/// A string as UTF-8, NULs included; its ASN.1 type where it cannot be decoded.
+pub(super) fn utf8(string: &Asn1StringRef) -> Result<Vec<u8>, i32> {
+    let mut data = ptr::null_mut();
+    // SAFETY: the string is alive; what is put out is ours to free.
+    let len = unsafe { sys::ASN1_STRING_to_UTF8(&mut data, string.as_ptr()) };
+    match usize::try_from(len) {
+        Ok(len) => Ok(owned(data, len)),
+        // SAFETY: the string is alive.
+        Err(_) => Err(unsafe { sys::ASN1_STRING_type(string.as_ptr()) }),
+    }
+}
+
+/// Lets a client in a test go on from `session`, which came from the same context.
+#[cfg(test)]
+pub(super) fn resume(ssl: &mut SslRef, session: &SslSession) {
+    // SAFETY: OpenSSL counts its own reference; the caller uses one context for both.
+    unsafe { ssl.set_session(session) }.unwrap();
+}
+
+// ---------------------------------------------------------------------- callbacks
+
+/// No ticket can be made, or this one not be read.
+const TICKET_NO_KEY: c_int = -1;
+const TICKET_STALE: c_int = 0;
+const TICKET_ACCEPT: c_int = 1;
+
+/// As tls1.h says: fills in the name and the vector when encrypting, sets up cipher and MAC.
+unsafe extern "C" fn ticket_callback(
+    ssl: *mut sys::SSL,
+    name: *mut c_uchar,
+    vector: *mut c_uchar,
+    cipher: *mut sys::EVP_CIPHER_CTX,
+    mac: *mut sys::EVP_MAC_CTX,
+    encrypt: c_int,
+) -> c_int {
+    // SAFETY: OpenSSL passes a live session.
+    let ssl = unsafe { SslRef::from_ptr(ssl) };
+    // SAFETY: OpenSSL passes 16 bytes for the name.
+    let name = unsafe { &mut *name.cast::<[u8; 16]>() };
+    // SAFETY: OpenSSL passes room for the largest vector, 16 bytes.
+    let vector = unsafe { &mut *vector.cast::<[u8; 16]>() };
+    // SAFETY: OpenSSL passes a live cipher context that nobody else uses.
+    let cipher = unsafe { CipherCtxRef::from_ptr_mut(cipher) };
+    let how = if encrypt != 0 { TicketUse::Issue } else { TicketUse::Read };
+    if let Some(mut key) = session::ticket_key(ssl, how, name, vector, cipher) {
+        if set_mac_key(mac, &mut key) {
+            return TICKET_ACCEPT;
+        }
+    }
+    if encrypt != 0 { TICKET_NO_KEY } else { TICKET_STALE }
+}
+
+fn set_mac_key(mac: *mut sys::EVP_MAC_CTX, key: &mut [u8; 32]) -> bool {
+    let digest = c"sha256".as_ptr().cast_mut();
+    // SAFETY: both texts end in NUL and live for ever; the value is only read.
+    let digest = unsafe { OSSL_PARAM_construct_utf8_string(c"digest".as_ptr(), digest, 0) };
+    let (start, len) = (key.as_mut_ptr().cast(), key.len());
+    // SAFETY: the key lives longer than the parameters; it is only read.
+    let key = unsafe { sys::OSSL_PARAM_construct_octet_string(c"key".as_ptr(), start, len) };
+    // SAFETY: takes nothing.
+    let end = unsafe { sys::OSSL_PARAM_construct_end() };
+    let parameters = [digest, key, end];
+    // SAFETY: OpenSSL passed the live MAC context; the parameters end as they must.
+    unsafe { sys::EVP_MAC_CTX_set_params(mac, parameters.as_ptr()) > 0 }
+}
+
+/// As Postfix: `tls_info_callback()`.
+unsafe extern "C" fn info_callback(ssl: *const sys::SSL, what: c_int, value: c_int) {
+    // SAFETY: OpenSSL passes a live session.
+    let ssl = unsafe { SslRef::from_ptr(ssl.cast_mut()) };
+    let role = match what & 0xffff & !0xfff {
+        role if role & ST_CONNECT != 0 => "SSL_connect",
+        role if role & ST_ACCEPT != 0 => "SSL_accept",
+        _ => "unknown",
+    };
+    if what & CB_LOOP != 0 {
+        info!("{}:{}", role, ssl.state_string_long());
+    } else if what & CB_ALERT != 0 {
+        log_alert(what, value);
+    } else if what & CB_EXIT != 0 && value == 0 {
+        info!("{}:failed in {}", role, ssl.state_string_long());
+    } else if what & CB_EXIT != 0 && value < 0 {
+        // SAFETY: asks for the reason of the result just seen.
+        let error = unsafe { sys::SSL_get_error(ssl.as_ptr(), value) };
+        if error != sys::SSL_ERROR_WANT_READ && error != sys::SSL_ERROR_WANT_WRITE {
+            info!("{}:error in {}", role, ssl.state_string_long());
+        }
+    }
+}
+
+fn log_alert(what: c_int, value: c_int) {
+    const CLOSE_NOTIFY: c_int = 0;
+    if value & 0xff == CLOSE_NOTIFY {
+        return;
+    }
+    let direction = if what & CB_READ != 0 { "read" } else { "write" };
+    // SAFETY: any number may be asked for.
+    let kind = unsafe { SSL_alert_type_string_long(value) };
+    // SAFETY: any number may be asked for.
+    let description = unsafe { SSL_alert_desc_string_long(value) };
+    info!("SSL3 alert {}:{}:{}", direction, text(&(), kind), text(&(), description));
+}

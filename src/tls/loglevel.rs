@@ -1,0 +1,102 @@
+//! What is logged of TLS: smtpd_tls_loglevel.
+
+use crate::text::split::{COMMA_SPACE, words};
+
+/// What smtpd_tls_loglevel asks to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct LogMask(u16);
+
+impl LogMask {
+    /// One line a handshake.
+    pub(super) const SUMMARY: Self = Self(1 << 1);
+    /// Why a certificate is not trusted.
+    pub(super) const UNTRUSTED: Self = Self(1 << 2);
+    /// Names and fingerprints of certificates.
+    pub(super) const PEERCERT: Self = Self(1 << 3);
+    /// What we do.
+    pub(super) const VERBOSE: Self = Self(1 << 5);
+    /// Sessions and tickets.
+    pub(super) const CACHE: Self = Self(1 << 6);
+    /// What OpenSSL does.
+    pub(super) const DEBUG: Self = Self(1 << 7);
+
+    const NONE: Self = Self(0);
+    const LEVEL_2: Self = Self(Self::SUMMARY.0 | Self::VERBOSE.0 | Self::CACHE.0 | Self::DEBUG.0);
+
+    /// The words of `list` together. An unknown word makes it nothing, with a warning.
+    pub(super) fn parse(list: &[u8]) -> Self {
+        let mut mask = Self::NONE;
+        for word in words(list, COMMA_SPACE) {
+            match NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())) {
+                Some((_, bits)) => mask = mask.with(*bits),
+                None => {
+                    warning!("unknown smtpd_tls_loglevel value \"{}\" in \"{}\"", word, list);
+                    return Self::NONE;
+                }
+            }
+        }
+        mask
+    }
+
+    /// Both together.
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any of `bits` is asked for.
+    pub(super) const fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+}
+
+/// The words of smtpd_tls_loglevel. Packet dumps (from level 3 on) are not made, and what
+/// `certmatch` and `dane` ask for is a client's.
+const NAMES: &[(&str, LogMask)] = &[
+    ("0", LogMask::NONE),
+    ("none", LogMask::NONE),
+    ("1", LogMask::SUMMARY),
+    ("routine", LogMask::SUMMARY),
+    ("2", LogMask::LEVEL_2),
+    ("debug", LogMask::LEVEL_2),
+    ("3", LogMask::LEVEL_2),
+    ("ssl-expert", LogMask::LEVEL_2),
+    ("4", LogMask::LEVEL_2),
+    ("ssl-developer", LogMask::LEVEL_2),
+    ("5", LogMask::LEVEL_2),
+    ("6", LogMask::LEVEL_2),
+    ("7", LogMask::LEVEL_2),
+    ("8", LogMask::LEVEL_2),
+    ("9", LogMask::LEVEL_2),
+    ("summary", LogMask::SUMMARY),
+    ("untrusted", LogMask::UNTRUSTED),
+    ("peercert", LogMask::PEERCERT),
+    ("certmatch", LogMask::NONE),
+    ("verbose", LogMask::VERBOSE),
+    ("cache", LogMask::CACHE),
+    ("dane", LogMask::NONE),
+    ("ssl-debug", LogMask::DEBUG),
+    ("ssl-handshake-packet-dump", LogMask::NONE),
+    ("ssl-session-packet-dump", LogMask::NONE),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::captured;
+
+    #[test]
+    fn words_add_up() {
+        let mask = LogMask::parse(b"Summary, untrusted");
+        assert_eq!(mask, LogMask::SUMMARY.with(LogMask::UNTRUSTED));
+        assert!(LogMask::parse(b"2").has(LogMask::DEBUG));
+        assert!(!LogMask::parse(b"1").has(LogMask::VERBOSE));
+        assert_eq!(LogMask::parse(b""), LogMask::NONE);
+    }
+
+    #[test]
+    fn an_unknown_word_makes_it_nothing() {
+        assert_eq!(LogMask::parse(b"1,foo"), LogMask::NONE);
+        let expected = "warning: unknown smtpd_tls_loglevel value \"foo\" in \"1,foo\"";
+        assert_eq!(captured::take(), [expected]);
+    }
+}

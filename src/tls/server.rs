@@ -1,0 +1,492 @@
+//! The server's engine: read as root at the start, ready at the first STARTTLS.
+//!
+//! Files are read before privileges are dropped. OpenSSL becomes ready when the first client wants
+//! TLS: that is most of what a process would spend at its start (see [`sound`]). Where the files or
+//! settings are not plainly sound it becomes ready at once, so that the log of the start says what
+//! is wrong.
+
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::sync::{Arc, Mutex};
+
+use openssl::error::ErrorStack;
+use openssl::hash::{Hasher, MessageDigest};
+use openssl::ssl::{
+    SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+    SslVerifyMode,
+};
+use openssl::x509::X509;
+
+use super::certificates::{Pair, load_chains};
+use super::ffi::{self, ConfigFile, InitError};
+use super::files::{File, as_path, why};
+use super::loglevel::LogMask;
+use super::protocols::Protocols;
+use super::session::{self, CachePolicy, Sessions, Tlsmgr, locked, session_id_context};
+use super::settings::{Certificates, Settings};
+use super::{Switches, peer, sound};
+use crate::config::Config;
+use crate::stream::log_library_errors;
+use crate::text::split::{COMMA_SPACE, words};
+
+/// TLS as a server has it.
+pub struct TlsServer {
+    pub(super) settings: Settings,
+    tlsmgr: Arc<Mutex<Box<dyn Tlsmgr>>>,
+    state: RefCell<State>,
+}
+
+enum State {
+    /// Files were read, and are sound.
+    Waiting(Box<Files>),
+    Ready(Arc<Engine>),
+    Failed,
+}
+
+/// What handshakes are made with.
+pub(super) struct Engine {
+    pub(super) context: SslContext,
+    pub(super) sessions: Arc<Sessions>,
+    /// The cipher list is none that OpenSSL takes.
+    pub(super) ciphers_refused: bool,
+    pub(super) digest: MessageDigest,
+}
+
+/// The files that main.cf names.
+struct Files {
+    chains: Vec<File>,
+    pairs: Vec<Pair>,
+    ca: Option<File>,
+    dh: Option<File>,
+}
+
+impl TlsServer {
+    /// Reads what main.cf names, and logs what is wrong with it; `None` where TLS cannot be offered
+    /// (STARTTLS is then answered with 454). To be called before chroot, as root or mail_owner, and
+    /// only where `switches.use_tls`.
+    pub fn prepare(config: &Config, switches: &Switches, tlsmgr: Box<dyn Tlsmgr>) -> Option<Self> {
+        Self::with(Settings::of(config, switches)?, tlsmgr)
+    }
+
+    pub(super) fn with(settings: Settings, tlsmgr: Box<dyn Tlsmgr>) -> Option<Self> {
+        if settings.log.has(LogMask::VERBOSE) {
+            info!("initializing the server-side TLS engine");
+        }
+        init_library(&settings)?;
+        let files = Files::read(&settings);
+        let tlsmgr = Arc::new(Mutex::new(tlsmgr));
+        let state = if files.are_sound() && is_plain(&settings) {
+            ffi::load_default_config();
+            State::Waiting(Box::new(files))
+        } else {
+            State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
+        };
+        Some(Self { settings, tlsmgr, state: RefCell::new(state) })
+    }
+
+    /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is
+    /// answered with 220.
+    pub fn ready(&self) -> bool {
+        self.engine().is_some()
+    }
+
+    pub(super) fn engine(&self) -> Option<Arc<Engine>> {
+        let mut state = self.state.borrow_mut();
+        if let State::Waiting(files) = &*state {
+            *state = match build(&self.settings, files, &self.tlsmgr, true) {
+                Some(engine) => State::Ready(Arc::new(engine)),
+                None => State::Failed,
+            };
+        }
+        match &*state {
+            State::Ready(engine) => Some(Arc::clone(engine)),
+            _ => None,
+        }
+    }
+
+    /// Whether OpenSSL was left alone so far.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Waiting(_))
+    }
+}
+
+impl Files {
+    fn read(settings: &Settings) -> Self {
+        let (mut chains, mut pairs) = (Vec::new(), Vec::new());
+        match &settings.certificates {
+            Certificates::Chains(list) => {
+                chains.extend(Settings::chain_files(list).map(File::read));
+            }
+            Certificates::Pairs(names) => {
+                pairs.extend(names.iter().map(|(label, certificate, key)| Pair {
+                    label,
+                    certificate: File::read(certificate),
+                    key: (certificate != key).then(|| File::read(key)),
+                }));
+            }
+        }
+        let ca = (!settings.ca_file.is_empty()).then(|| File::read(&settings.ca_file));
+        let automatic = matches!(&settings.dh_file[..], b"" | b"auto");
+        let dh = (!automatic).then(|| File::read(&settings.dh_file));
+        Self { chains, pairs, ca, dh }
+    }
+
+    /// Whether OpenSSL will have no complaint.
+    fn are_sound(&self) -> bool {
+        let mut proven = sound::Chains::default();
+        let chains: Option<Vec<&[u8]>> =
+            self.chains.iter().map(|file| file.bytes.as_deref().ok()).collect();
+        let chains_sound =
+            chains.is_some_and(|files| files.is_empty() || proven.prove_chain(&files));
+        chains_sound
+            && self.pairs.iter().all(|pair| match (&pair.certificate.bytes, &pair.key) {
+                (Ok(certificate), None) => proven.prove_mixed(certificate),
+                (Ok(certificate), Some(File { bytes: Ok(key), .. })) => {
+                    proven.prove_pair(certificate, key)
+                }
+                _ => false,
+            })
+            && is_sound(self.ca.as_ref(), sound::certificates)
+            && is_sound(self.dh.as_ref(), sound::dh_parameters)
+    }
+}
+
+fn is_sound(file: Option<&File>, proof: fn(&[u8]) -> bool) -> bool {
+    file.is_none_or(|file| file.bytes.as_ref().is_ok_and(|bytes| proof(bytes)))
+}
+
+/// Curves that every OpenSSL knows.
+const CURVES: &[&[u8]] =
+    &[b"X25519", b"X448", b"prime256v1", b"secp521r1", b"secp384r1", b"P-256", b"P-384", b"P-521"];
+/// Digests that every OpenSSL knows.
+const DIGESTS: &[&[u8]] = &[b"md5", b"sha1", b"sha224", b"sha256", b"sha384", b"sha512"];
+
+/// Whether OpenSSL need not be asked if the settings are right.
+fn is_plain(settings: &Settings) -> bool {
+    !settings.append_default_ca
+        && settings.disabled_workarounds.is_empty()
+        && settings.ssl_options.is_empty()
+        && matches!(&settings.ticket_cipher[..], b"" | b"aes-256-cbc" | b"aes-128-cbc")
+        && Protocols::parse(&settings.protocols).is_some()
+        && words(&settings.curves, COMMA_SPACE).all(|curve| CURVES.contains(&curve))
+        && DIGESTS.contains(&&settings.digest[..])
+}
+
+/// tls_config_file, tls_config_name.
+fn init_library(settings: &Settings) -> Option<()> {
+    let (file, name) = (&settings.config_file, &settings.config_name);
+    if file == b"default" && name.is_empty() {
+        return Some(());
+    }
+    let path = CString::new(file.clone()).ok()?;
+    let section = CString::new(name.clone()).ok()?;
+    let which = match &file[..] {
+        b"none" => ConfigFile::None,
+        b"default" => ConfigFile::Default,
+        [b'/', ..] => ConfigFile::At(&path),
+        _ => {
+            warning!(
+                "non-default tls_config_file = {} is not an absolute pathname, \
+                 disabling TLS support",
+                file
+            );
+            return None;
+        }
+    };
+    let loads = !matches!(which, ConfigFile::None);
+    let section = (!name.is_empty()).then_some(&*section);
+    match ffi::init_library(which, section) {
+        Ok(()) => return Some(()),
+        Err(InitError::Settings) => {
+            warning!("error allocating OpenSSL init settings, disabling TLS support");
+        }
+        Err(InitError::Library(errors)) => {
+            log_init_error(loads, file, name);
+            log_library_errors(&errors);
+        }
+    }
+    None
+}
+
+fn log_init_error(loads: bool, file: &[u8], name: &[u8]) {
+    if !loads {
+        warning!("error initializing the OpenSSL library, disabling TLS support");
+        return;
+    }
+    let name: &[u8] = if name.is_empty() { b"global" } else { name };
+    let file: &[u8] = if file.starts_with(b"/") { file } else { b"default" };
+    warning!(
+        "error loading the '{}' settings from the {} OpenSSL configuration file, \
+         disabling TLS support",
+        name,
+        file
+    );
+}
+
+/// Makes OpenSSL ready, in Postfix's order, which is that of the log. `proven` files are loaded from
+/// memory; the others by OpenSSL itself.
+fn build(
+    settings: &Settings,
+    files: &Files,
+    tlsmgr: &Arc<Mutex<Box<dyn Tlsmgr>>>,
+    proven: bool,
+) -> Option<Engine> {
+    let Some(protocols) = Protocols::parse(&settings.protocols) else {
+        warning!("Invalid TLS protocol list \"{}\": disabling TLS support", settings.protocols);
+        return None;
+    };
+    let digest = digest(&settings.digest)?;
+    let Some(seed) = locked(tlsmgr).seed(settings.seed_len) else {
+        warning!("no entropy for TLS key generation: disabling TLS support");
+        return None;
+    };
+    ffi::seed(&seed);
+    let mut ctx = match SslContextBuilder::new(SslMethod::tls_server()) {
+        Ok(ctx) => ctx,
+        Err(errors) => {
+            warning!("cannot allocate server SSL_CTX: disabling TLS support");
+            log_library_errors(&errors);
+            return None;
+        }
+    };
+    ctx.set_security_level(0);
+    ctx.set_verify_depth(settings.verify_depth.saturating_add(1));
+    let policy = locked(tlsmgr).policy().filter(|policy| policy.timeout > 0);
+    let cipher = set_options(&mut ctx, settings, policy, protocols);
+    if settings.log.has(LogMask::DEBUG) {
+        ffi::log_states(&mut ctx);
+    }
+    let loaded = load_ca(&mut ctx, settings, files, proven)
+        && load_certificates(&mut ctx, settings, files, proven);
+    if !loaded {
+        forget_errors();
+        return None;
+    }
+    load_dh(&mut ctx, files);
+    set_curves(&mut ctx, &settings.curves);
+    set_verification(&mut ctx, settings, files);
+    let timeout = policy.map_or(0, |policy| policy.timeout);
+    let ticketable = cipher.is_some();
+    let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);
+    cache_sessions(&mut ctx, settings, policy, ticketable);
+    let ciphers_refused = !set_ciphers(&mut ctx, settings);
+    forget_errors();
+    let (context, sessions) = (ctx.build(), Arc::new(sessions));
+    Some(Engine { context, sessions, ciphers_refused, digest })
+}
+
+/// What was not worth a word must not be taken for the error of a handshake.
+fn forget_errors() {
+    ffi::clear_errors();
+}
+
+fn digest(name: &[u8]) -> Option<MessageDigest> {
+    let found = std::str::from_utf8(name).ok().and_then(MessageDigest::from_name);
+    let usable = found.filter(|digest| Hasher::new(*digest).is_ok());
+    if usable.is_none() {
+        warning!("Digest algorithm \"{}\" not found", name);
+        warning!("disabling TLS support");
+    }
+    usable
+}
+
+/// Options, tickets, protocols; gives the cipher for tickets, if there are any.
+fn set_options(
+    ctx: &mut SslContextBuilder,
+    settings: &Settings,
+    policy: Option<CachePolicy>,
+    protocols: Protocols,
+) -> Option<openssl::cipher::Cipher> {
+    let mut options = settings.options() | protocols.excluded;
+    let wanted = policy.is_some()
+        && !settings.ticket_cipher.is_empty()
+        && !options.contains(SslOptions::NO_TICKET);
+    let cipher = wanted.then(|| session::ticket_cipher(&settings.ticket_cipher)).flatten();
+    if cipher.is_some() {
+        ffi::set_ticket_callback(ctx);
+        // Mail servers that keep tickets keep one.
+        let _ = ctx.set_num_tickets(1);
+    } else {
+        options |= SslOptions::NO_TICKET;
+    }
+    if settings.server_preference {
+        options |= SslOptions::CIPHER_SERVER_PREFERENCE;
+    }
+    ctx.set_options(options);
+    ffi::set_protocol_limits(ctx, protocols.oldest, protocols.newest);
+    // One read takes what has arrived, and an idle session keeps no buffers.
+    ctx.set_read_ahead(true);
+    ctx.set_mode(SslMode::RELEASE_BUFFERS);
+    cipher
+}
+
+fn load_ca(ctx: &mut SslContextBuilder, settings: &Settings, files: &Files, proven: bool) -> bool {
+    let (file, path) = (&settings.ca_file, &settings.ca_path);
+    if file.is_empty() && path.is_empty() {
+        return true;
+    }
+    let in_memory = files.ca.as_ref().filter(|_| proven).and_then(|file| file.bytes.as_ref().ok());
+    let file_name = (!file.is_empty() && in_memory.is_none()).then(|| as_path(file));
+    let path_name = (!path.is_empty()).then(|| as_path(path));
+    let mut result = Ok(());
+    if in_memory.is_some_and(|pem| ffi::add_trusted(ctx, pem).is_none_or(|added| added == 0)) {
+        result = Err(ErrorStack::get());
+    } else if file_name.is_some() || path_name.is_some() {
+        result = ctx.load_verify_locations(file_name, path_name);
+    }
+    if let Err(errors) = result {
+        info!(
+            "cannot load Certification Authority data, {}: disabling TLS support",
+            ca_names(file, path)
+        );
+        log_library_errors(&errors);
+        return false;
+    }
+    if settings.append_default_ca {
+        if let Err(errors) = ctx.set_default_verify_paths() {
+            info!(
+                "cannot set default OpenSSL certificate verification paths: \
+                 disabling TLS support"
+            );
+            log_library_errors(&errors);
+            return false;
+        }
+    }
+    true
+}
+
+fn ca_names(file: &[u8], path: &[u8]) -> Vec<u8> {
+    match (file.is_empty(), path.is_empty()) {
+        (false, false) => fill!("CAfile=\"{}\", CApath=\"{}\"", file, path),
+        (false, true) => fill!("CAfile=\"{}\"", file),
+        _ => fill!("CApath=\"{}\"", path),
+    }
+}
+
+fn load_certificates(
+    ctx: &mut SslContextBuilder,
+    settings: &Settings,
+    files: &Files,
+    proven: bool,
+) -> bool {
+    match &settings.certificates {
+        Certificates::Chains(list) => load_chains(ctx, list, &files.chains),
+        Certificates::Pairs(_) if proven => files.pairs.iter().all(|pair| pair.load_sound(ctx)),
+        Certificates::Pairs(_) => files.pairs.iter().all(|pair| pair.load(ctx)),
+    }
+}
+
+fn load_dh(ctx: &mut SslContextBuilder, files: &Files) {
+    let mut parameters = None;
+    match files.dh.as_ref().map(|file| (&file.name, &file.bytes)) {
+        None => {}
+        Some((name, Ok(pem))) => {
+            parameters = ffi::dh_parameters(pem);
+            if parameters.is_none() {
+                warning!(
+                    "error decoding DH parameters from file \"{}\" -- using compiled-in defaults",
+                    name
+                );
+                log_library_errors(&ErrorStack::get());
+            }
+        }
+        Some((name, Err(error))) => warning!(
+            "error opening DH parameter file \"{}\": {} -- using compiled-in defaults",
+            name,
+            why(error)
+        ),
+    }
+    let (done, kind) = match parameters {
+        Some(parameters) => (ffi::set_dh(ctx, parameters), "explicit"),
+        None => (ffi::set_dh_auto(ctx), "auto"),
+    };
+    if !done {
+        warning!("error configuring {} DH parameters", kind);
+        log_library_errors(&ErrorStack::get());
+    }
+}
+
+fn set_curves(ctx: &mut SslContextBuilder, list: &[u8]) {
+    let (mut known, mut unsupported) = (Vec::new(), false);
+    for name in words(list, COMMA_SPACE) {
+        match ffi::curve(name) {
+            None => warning!("ignoring unknown ECDHE curve \"{}\"", name),
+            // Tried alone: whether the library can, it says only so.
+            Some(curve) if ffi::set_groups(ctx, &mut [curve]) => known.push(curve),
+            Some(_) => unsupported = true,
+        }
+    }
+    if known.is_empty() {
+        if unsupported {
+            warning!("none of the configured ECDHE curves are supported");
+        }
+    } else if !ffi::set_groups(ctx, &mut known) {
+        warning!("failed to configure ECDHE curves");
+        log_library_errors(&ErrorStack::get());
+    }
+}
+
+fn set_verification(ctx: &mut SslContextBuilder, settings: &Settings, files: &Files) {
+    if !settings.ask {
+        ctx.set_verify(SslVerifyMode::NONE);
+        return;
+    }
+    let once = SslVerifyMode::from_bits_retain(VERIFY_CLIENT_ONCE);
+    ctx.set_verify_callback(SslVerifyMode::PEER | once, peer::verified);
+    let Some(ca) = &files.ca else { return };
+    // Which certificates we would believe; clever clients choose by it.
+    let certificates = match &ca.bytes {
+        Ok(pem) => X509::stack_from_pem(pem),
+        Err(_) => Ok(Vec::new()),
+    };
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    let certificates = certificates.unwrap_or_default();
+    for certificate in &certificates {
+        let Ok(name) = certificate.subject_name().to_der() else { continue };
+        if !names.contains(&name) && ctx.add_client_ca(certificate).is_ok() {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        warning!("error loading client CA names from: {}", ca.name);
+        log_library_errors(&ErrorStack::get());
+    }
+}
+
+/// `SSL_VERIFY_CLIENT_ONCE` (ssl.h).
+const VERIFY_CLIENT_ONCE: i32 = 4;
+
+fn cache_sessions(
+    ctx: &mut SslContextBuilder,
+    settings: &Settings,
+    policy: Option<CachePolicy>,
+    ticketable: bool,
+) {
+    // Cannot fail: the context has 32 bytes.
+    let _ = ctx.set_session_id_context(&session_id_context(&settings.service));
+    let cachable = policy.is_some_and(|policy| policy.cachable);
+    if !cachable && !ticketable && !settings.always_session_ids {
+        ctx.set_session_cache_mode(SslSessionCacheMode::OFF);
+        return;
+    }
+    ctx.set_session_cache_size(1);
+    ctx.set_session_cache_mode(
+        SslSessionCacheMode::SERVER
+            | SslSessionCacheMode::NO_INTERNAL
+            | SslSessionCacheMode::NO_AUTO_CLEAR,
+    );
+    if cachable {
+        ffi::set_session_finder(ctx, session::find_session);
+        ctx.set_new_session_callback(|ssl, new| session::save_session(ssl, &new));
+    }
+    // A session must outlive our ability to read its ticket: OpenSSL fails to issue a new one
+    // where a ticket can be read but its session has expired.
+    ffi::set_timeout(ctx, policy.map_or(0, |policy| policy.timeout.saturating_mul(2)));
+}
+
+/// Once for all handshakes: parsing the list costs as much as a tenth of one.
+fn set_ciphers(ctx: &mut SslContextBuilder, settings: &Settings) -> bool {
+    let Ok(list) = &settings.ciphers else { return true };
+    std::str::from_utf8(list).is_ok_and(|list| ctx.set_cipher_list(list).is_ok())
+}

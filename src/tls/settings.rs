@@ -1,0 +1,174 @@
+//! What main.cf asks of the server's TLS, worked out.
+
+use std::time::Duration;
+
+use openssl::ssl::SslOptions;
+
+use super::Switches;
+use super::ciphers::{CipherError, cipher_list};
+use super::loglevel::LogMask;
+use super::protocols;
+use crate::config::Config;
+use crate::text::split::{COMMA_SPACE, words};
+
+/// Which certificates the server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Certificates {
+    /// Chain files: the list as written.
+    Chains(Vec<u8>),
+    /// Label, certificate file, key file.
+    Pairs(Vec<(&'static str, Vec<u8>, Vec<u8>)>),
+}
+
+/// All that a server needs to know, in plain values.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) log: LogMask,
+    pub(super) service: Vec<u8>,
+    pub(super) certificates: Certificates,
+    pub(super) ca_file: Vec<u8>,
+    pub(super) ca_path: Vec<u8>,
+    pub(super) append_default_ca: bool,
+    /// Clients are asked for a certificate.
+    pub(super) ask: bool,
+    /// Clients must show one that is trusted.
+    pub(super) require: bool,
+    pub(super) verify_depth: u32,
+    pub(super) protocols: Vec<u8>,
+    pub(super) grade: Vec<u8>,
+    pub(super) ciphers: Result<Vec<u8>, CipherError>,
+    pub(super) curves: Vec<u8>,
+    pub(super) dh_file: Vec<u8>,
+    pub(super) digest: Vec<u8>,
+    pub(super) legacy_key_fingerprint: bool,
+    pub(super) ticket_cipher: Vec<u8>,
+    pub(super) always_session_ids: bool,
+    pub(super) disabled_workarounds: Vec<u8>,
+    pub(super) ssl_options: Vec<u8>,
+    pub(super) server_preference: bool,
+    pub(super) config_file: Vec<u8>,
+    pub(super) config_name: Vec<u8>,
+    pub(super) seed_len: u32,
+    pub(super) timeout: Duration,
+    /// `timeout` is for the whole handshake, not for each wait.
+    pub(super) deadline: bool,
+    pub(super) await_close: bool,
+}
+
+impl Settings {
+    /// `None`, after a warning, where there can be no TLS.
+    pub(super) fn of(config: &Config, switches: &Switches) -> Option<Self> {
+        let enforce = switches.enforce_tls;
+        let ask = config.smtpd_tls_ask_ccert || (enforce && config.smtpd_tls_req_ccert);
+        let certificates = certificates(config, ask, enforce)?;
+        let (grade, protocols) = if enforce {
+            (&config.smtpd_tls_mandatory_ciphers, &config.smtpd_tls_mandatory_protocols)
+        } else {
+            (&config.smtpd_tls_ciphers, &config.smtpd_tls_protocols)
+        };
+        Some(Self {
+            log: LogMask::parse(&config.smtpd_tls_loglevel),
+            service: config.service_name.clone(),
+            certificates,
+            ca_file: config.smtpd_tls_CAfile.clone(),
+            ca_path: config.smtpd_tls_CApath.clone(),
+            append_default_ca: config.tls_append_default_CA,
+            ask,
+            require: enforce && config.smtpd_tls_req_ccert,
+            verify_depth: u32::try_from(config.smtpd_tls_ccert_verifydepth).unwrap_or(0),
+            protocols: protocols.clone(),
+            grade: grade.clone(),
+            ciphers: ciphers(config, grade, enforce, ask),
+            curves: config.tls_eecdh_auto_curves.clone(),
+            dh_file: config.smtpd_tls_dh1024_param_file.clone(),
+            digest: config.smtpd_tls_fingerprint_digest.clone(),
+            legacy_key_fingerprint: config.tls_legacy_public_key_fingerprints,
+            ticket_cipher: config.tls_session_ticket_cipher.clone(),
+            always_session_ids: config.smtpd_tls_always_issue_session_ids,
+            disabled_workarounds: config.tls_disable_workarounds.clone(),
+            ssl_options: config.tls_ssl_options.clone(),
+            server_preference: config.tls_preempt_cipherlist,
+            config_file: config.tls_config_file.clone(),
+            config_name: config.tls_config_name.clone(),
+            seed_len: u32::try_from(config.tls_daemon_random_bytes).unwrap_or(0),
+            timeout: config.smtpd_starttls_timeout,
+            deadline: config.smtpd_per_request_deadline,
+            await_close: !config.tls_fast_shutdown_enable,
+        })
+    }
+
+    /// The options of a context but for protocols and tickets; warns of unknown words.
+    pub(super) fn options(&self) -> SslOptions {
+        protocols::options(&self.disabled_workarounds, &self.ssl_options)
+    }
+
+    /// The names of the chain files.
+    pub(super) fn chain_files(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+        words(list, COMMA_SPACE)
+    }
+}
+
+/// Can't use anonymous ciphers where clients are asked for certificates; must use them where there
+/// is no certificate of ours.
+fn certificates(config: &Config, ask: bool, enforce: bool) -> Option<Certificates> {
+    let anonymous = config.smtpd_tls_cert_file.eq_ignore_ascii_case(b"none");
+    let rsa: &[u8] = if anonymous { b"" } else { &config.smtpd_tls_cert_file };
+    let pairs = [
+        ("RSA", rsa, &config.smtpd_tls_key_file),
+        ("DSA", &config.smtpd_tls_dcert_file, &config.smtpd_tls_dkey_file),
+        ("ECDSA", &config.smtpd_tls_eccert_file, &config.smtpd_tls_eckey_file),
+    ];
+    let pairs: Vec<_> = pairs
+        .into_iter()
+        .filter(|(_, certificate, _)| !certificate.is_empty())
+        .map(|(label, certificate, key)| (label, certificate.to_vec(), key.clone()))
+        .collect();
+    let chains = &config.smtpd_tls_chain_files;
+    if !chains.is_empty() && !pairs.is_empty() {
+        warning!(
+            "Both smtpd_tls_chain_files and one or more of the legacy  smtpd_tls_cert_file, \
+             smtpd_tls_eccert_file or smtpd_tls_dcert_file are non-empty; \
+             the legacy  parameters will be ignored"
+        );
+    }
+    let have = !chains.is_empty() || !pairs.is_empty();
+    if !have && ask {
+        warning!("Need a server cert to request client certs");
+    }
+    if config.smtpd_tls_req_ccert && !enforce {
+        warning!("Can't require client certs unless TLS is required");
+    }
+    if !have && (!anonymous || ask) {
+        warning!("No server certs available. TLS won't be enabled");
+        return None;
+    }
+    Some(if chains.is_empty() {
+        Certificates::Pairs(pairs)
+    } else {
+        Certificates::Chains(chains.clone())
+    })
+}
+
+fn ciphers(
+    config: &Config,
+    grade: &[u8],
+    enforce: bool,
+    ask: bool,
+) -> Result<Vec<u8>, CipherError> {
+    let lists: [(&str, &[u8]); 5] = [
+        ("high", &config.tls_high_cipherlist),
+        ("medium", &config.tls_medium_cipherlist),
+        ("low", &config.tls_low_cipherlist),
+        ("export", &config.tls_export_cipherlist),
+        ("null", &config.tls_null_cipherlist),
+    ];
+    let mut exclusions = config.smtpd_tls_exclude_ciphers.clone();
+    if enforce {
+        exclusions.push(b' ');
+        exclusions.extend_from_slice(&config.smtpd_tls_mandatory_exclude_ciphers);
+    }
+    if ask {
+        exclusions.extend_from_slice(b" aNULL");
+    }
+    cipher_list(grade, &lists, &exclusions)
+}

@@ -1,0 +1,271 @@
+//! A cheap proof that key and certificate files are sound.
+//!
+//! OpenSSL takes some 20 million instructions to become ready and read a key and a certificate, and
+//! 200 million more for a system's bundle of CAs; most processes of a busy service would spend that
+//! at their start, before they know whether their clients speak TLS. So it is left to the first
+//! STARTTLS, provided that nothing can go wrong then: an administrator must find what is wrong in
+//! the log of the start, as with Postfix. This module looks into the files without OpenSSL. It
+//! accepts the usual forms only (RSA and elliptic curves; key and certificate match; no
+//! passphrase); all else is left to OpenSSL at once.
+
+use data_encoding::BASE64;
+
+/// An object of a PEM file.
+struct Block<'a> {
+    label: &'a [u8],
+    der: Vec<u8>,
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        super::ffi::cleanse(&mut self.der);
+    }
+}
+
+/// The objects of a PEM file; `None` for anything unusual.
+fn blocks(pem: &[u8]) -> Option<Vec<Block<'_>>> {
+    let mut found = Vec::new();
+    let mut rest = pem;
+    while let Some(at) = memchr::memmem::find(rest, b"-----BEGIN ") {
+        if at > 0 && rest[at - 1] != b'\n' {
+            return None;
+        }
+        let (block, after) = block(&rest[at + 11..])?;
+        found.push(block);
+        rest = after;
+    }
+    Some(found)
+}
+
+fn block(text: &[u8]) -> Option<(Block<'_>, &[u8])> {
+    let label_len = memchr::memmem::find(text, b"-----")?;
+    let (label, body) = text.split_at(label_len);
+    let end = [b"-----END ", label, b"-----"].concat();
+    let body_len = memchr::memmem::find(body, &end)?;
+    let base64: Vec<u8> =
+        body[5..body_len].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let der = BASE64.decode(&base64).ok()?;
+    let whole =
+        element(&der).is_some_and(|(element, rest)| element.tag == SEQUENCE && rest.is_empty());
+    whole.then_some((Block { label, der }, &body[body_len + end.len()..]))
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_ID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0xa1;
+
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const ELLIPTIC_CURVE: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+
+/// An element of DER.
+struct Element<'a> {
+    tag: u8,
+    content: &'a [u8],
+}
+
+/// The first element, and what follows.
+fn element(der: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (len, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x83 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(len)?;
+    Some((Element { tag, content }, rest))
+}
+
+/// The content of the first element, which must have `tag`, and what follows.
+fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    element(der).filter(|(element, _)| element.tag == tag).map(|(it, rest)| (it.content, rest))
+}
+
+/// A public key; two are equal where keys match.
+#[derive(PartialEq, Eq)]
+enum PublicKey {
+    /// Modulus and exponent.
+    Rsa(Vec<u8>, Vec<u8>),
+    /// Curve and point.
+    Point(Vec<u8>, Vec<u8>),
+}
+
+impl PublicKey {
+    /// That of a certificate (RFC 5280, section 4.1).
+    fn of_certificate(der: &[u8]) -> Option<Self> {
+        let (certificate, _) = take(der, SEQUENCE)?;
+        let (mut fields, _) = take(certificate, SEQUENCE)?;
+        if let Some((_, rest)) = take(fields, CONTEXT_0) {
+            fields = rest;
+        }
+        // Serial number, algorithm, issuer, validity, subject.
+        for tag in [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
+            (_, fields) = take(fields, tag)?;
+        }
+        let (info, _) = take(fields, SEQUENCE)?;
+        let (algorithm, rest) = take(info, SEQUENCE)?;
+        let (bits, _) = take(rest, BIT_STRING)?;
+        let bits = bits.strip_prefix(&[0])?;
+        match take(algorithm, OBJECT_ID)? {
+            (RSA, _) => {
+                let (numbers, _) = take(bits, SEQUENCE)?;
+                let (modulus, rest) = take(numbers, INTEGER)?;
+                Some(Self::Rsa(modulus.to_vec(), take(rest, INTEGER)?.0.to_vec()))
+            }
+            (ELLIPTIC_CURVE, curve) => {
+                Some(Self::Point(take(curve, OBJECT_ID)?.0.to_vec(), bits.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    /// That of a private key, where it is written in it.
+    fn of_key(label: &[u8], der: &[u8]) -> Option<Self> {
+        match label {
+            b"RSA PRIVATE KEY" => Self::of_rsa_key(der),
+            b"EC PRIVATE KEY" => Self::of_ec_key(der, None),
+            b"PRIVATE KEY" => {
+                let (info, _) = take(der, SEQUENCE)?;
+                let (_, rest) = take(info, INTEGER)?;
+                let (algorithm, rest) = take(rest, SEQUENCE)?;
+                let (key, _) = take(rest, OCTET_STRING)?;
+                match take(algorithm, OBJECT_ID)? {
+                    (RSA, _) => Self::of_rsa_key(key),
+                    (ELLIPTIC_CURVE, curve) => {
+                        Self::of_ec_key(key, Some(take(curve, OBJECT_ID)?.0))
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 8017, appendix A.1.2.
+    fn of_rsa_key(der: &[u8]) -> Option<Self> {
+        let (fields, rest) = take(der, SEQUENCE)?;
+        let (_, fields) = take(fields, INTEGER)?;
+        let (modulus, fields) = take(fields, INTEGER)?;
+        let (exponent, _) = take(fields, INTEGER)?;
+        rest.is_empty().then(|| Self::Rsa(modulus.to_vec(), exponent.to_vec()))
+    }
+
+    /// RFC 5915, section 3.
+    fn of_ec_key(der: &[u8], curve: Option<&[u8]>) -> Option<Self> {
+        let (fields, rest) = take(der, SEQUENCE)?;
+        let (_, fields) = take(fields, INTEGER)?;
+        let (_, mut fields) = take(fields, OCTET_STRING)?;
+        let mut curve = curve;
+        if let Some((named, rest)) = take(fields, CONTEXT_0) {
+            curve = Some(take(named, OBJECT_ID)?.0);
+            fields = rest;
+        }
+        let (bits, _) = take(take(fields, CONTEXT_1)?.0, BIT_STRING)?;
+        let bits = bits.strip_prefix(&[0])?;
+        rest.is_empty().then_some(Self::Point(curve?.to_vec(), bits.to_vec()))
+    }
+
+    fn same_kind(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Rsa(..), Self::Rsa(..)) | (Self::Point(..), Self::Point(..)))
+    }
+}
+
+/// Chains that were proven so far: one of each kind of key.
+#[derive(Default)]
+pub(super) struct Chains(Vec<PublicKey>);
+
+impl Chains {
+    fn add(&mut self, key: PublicKey) -> bool {
+        let new = !self.0.iter().any(|known| known.same_kind(&key));
+        self.0.push(key);
+        new
+    }
+
+    /// Whether chain files, one behind the other, are sound: key, certificate, issuers, and again.
+    pub(super) fn prove_chain(&mut self, files: &[&[u8]]) -> bool {
+        self.chain(files).unwrap_or(false)
+    }
+
+    fn chain(&mut self, files: &[&[u8]]) -> Option<bool> {
+        let mut key: Option<PublicKey> = None;
+        let mut complete = false;
+        for file in files {
+            for block in blocks(file)? {
+                if block.label == b"CERTIFICATE" {
+                    let public = PublicKey::of_certificate(&block.der);
+                    if let Some(key) = key.take() {
+                        complete = public.as_ref() == Some(&key) && self.add(key);
+                    }
+                    if !complete {
+                        return Some(false);
+                    }
+                } else if key.is_none() {
+                    key = Some(PublicKey::of_key(block.label, &block.der)?);
+                } else {
+                    return Some(false);
+                }
+            }
+        }
+        Some(complete && key.is_none())
+    }
+
+    /// Whether a mixed file is sound: one key, and the certificate first among its like.
+    pub(super) fn prove_mixed(&mut self, file: &[u8]) -> bool {
+        let Some(blocks) = blocks(file) else { return false };
+        let (certificates, keys): (Vec<_>, Vec<_>) =
+            blocks.iter().partition(|block| block.label == b"CERTIFICATE");
+        match (certificates.first(), &keys[..]) {
+            (Some(certificate), [key]) => self.matched(certificate, key),
+            _ => false,
+        }
+    }
+
+    /// Whether a certificate file and a key file are sound: certificates only, one key only.
+    pub(super) fn prove_pair(&mut self, certificates: &[u8], key: &[u8]) -> bool {
+        let (Some(certificates), Some(keys)) = (blocks(certificates), blocks(key)) else {
+            return false;
+        };
+        let only_certificates = certificates.iter().all(|block| block.label == b"CERTIFICATE");
+        match (&certificates[..], &keys[..]) {
+            ([first, ..], [key]) => only_certificates && self.matched(first, key),
+            _ => false,
+        }
+    }
+
+    fn matched(&mut self, certificate: &Block<'_>, key: &Block<'_>) -> bool {
+        match PublicKey::of_key(key.label, &key.der) {
+            Some(public)
+                if PublicKey::of_certificate(&certificate.der).as_ref() == Some(&public) =>
+            {
+                self.add(public)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a file holds certificates only, at least one.
+pub(super) fn certificates(pem: &[u8]) -> bool {
+    blocks(pem).is_some_and(|blocks| {
+        !blocks.is_empty() && blocks.iter().all(|block| block.label == b"CERTIFICATE")
+    })
+}
+
+/// Whether a file holds Diffie-Hellman parameters only: two or three numbers.
+pub(super) fn dh_parameters(pem: &[u8]) -> bool {
+    let Some(blocks) = blocks(pem) else { return false };
+    let [block] = &blocks[..] else { return false };
+    let numbers = take(&block.der, SEQUENCE).and_then(|(numbers, _)| {
+        let (_, rest) = take(numbers, INTEGER)?;
+        let (_, rest) = take(rest, INTEGER)?;
+        Some(rest.is_empty() || take(rest, INTEGER)?.1.is_empty())
+    });
+    block.label == b"DH PARAMETERS" && numbers == Some(true)
+}
