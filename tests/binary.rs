@@ -617,3 +617,73 @@ fn sendmail_talks_over_standard_input_and_output() {
         assert!(said.starts_with("220 ") && said.contains("\r\n221 2.0.0 Bye\r\n"), "{said}");
     });
 }
+
+/// Values of main.cf, and what the greeting of a server with this banner is.
+const BANNERS: &[(&str, &str)] = &[
+    (
+        "smtpd_banner = $myhostname  ESMTP\n  $mail_name\n# comment\n\n  (x) # y\n",
+        "mx.example  ESMTP  Postfix  (x) # y",
+    ),
+    (
+        "a=1\nsmtpd_banner=[${a}][$(a)][${ a }][$$a][${a?x:y}][${b?x:y}][${b:z}]",
+        "[1][1][1][$a][x:y][][z]",
+    ),
+    ("a = x\nsmtpd_banner = ${a ? {t $a} : {f}}${b?{t}:{f $a}}${a? t }.", "t xf x t ."),
+    (
+        "smtpd_banner = ${{1} == {01} ? {y} : {n}}${{10} < {9}?{y}:{n}}${{b} > {a}}${{b} < {a}}.",
+        "yntrue.",
+    ),
+    (
+        "smtpd_banner = ${{3.10} >level {3.9} ? {y} : {n}}${{$compatibility_level} <level {3.6}?y}.",
+        "y.",
+    ),
+    ("a = <$b>\nb = {$c}\nc = $$d\nsmtpd_banner = $a", "<{$d}>"),
+    (
+        "smtpd_banner = t=[$smtpd_timeout] r=[$smtpd_recipient_limit] h=[$smtpd_helo_required] \
+         p=[$smtpd_sasl_path] i=[$ipc_timeout] s=[$soft_bounce] u=[$smtputf8_enable]",
+        "t=[] r=[1000] h=[] p=[] i=[3600s] s=[no] u=[yes]",
+    ),
+    (
+        "smtpd_timeout = 9m\nsmtpd_banner = $smtpd_timeout $mydomain $myorigin $mydestination",
+        "9m example mx.example mx.example, localhost.example, localhost",
+    ),
+    (
+        "smtpd_banner = $service_name $mail_version $daemon_directory $nothing.",
+        "2530 VERSION /usr/lib/postfix/sbin .",
+    ),
+    (
+        "mynetworks_style = class\nsmtpd_banner = ${mynetworks_style}${stress?s}${relayhost:r}",
+        "classr",
+    ),
+    ("x =\t a \t b\r\n\x0b\nsmtpd_banner = <$x>", "<a \t b>"),
+    ("smtpd_banner = é\u{1}x", "é\u{1}x"),
+];
+
+#[test]
+fn values_are_expanded_alike() {
+    with_each(|program| {
+        for (main_cf, banner) in BANNERS {
+            let place = Place::new(main_cf);
+            if program.ours {
+                continue;
+            }
+            let (mut master, listener) = waiting(program, &place, &["-o", "max_use=1"]);
+            let mut client = listener.connect();
+            client.write_all(b"QUIT\r\n").unwrap();
+            let mut said = String::new();
+            client.read_to_string(&mut said).unwrap();
+            let banner = banner.replace("VERSION", &version());
+            assert_eq!(said, format!("220 {banner}\r\n221 2.0.0 Bye\r\n"), "{main_cf}");
+            master.ends_well();
+        }
+    });
+}
+
+/// Of the installed Postfix.
+fn version() -> String {
+    let output = std::process::Command::new("postconf").args(["-dh", "mail_version"]).output();
+    output.map_or_else(
+        |_| "3.7.11".into(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().into(),
+    )
+}

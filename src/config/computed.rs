@@ -20,6 +20,7 @@ pub(crate) struct Facts<'a> {
     config_directory: Vec<u8>,
     settled: Option<Settled<'a>>,
     noted: Vec<(&'static str, Vec<u8>)>,
+    stage: Stage,
     /// Of this machine, then of inet_interfaces.
     interfaces: Vec<Interface>,
     pub(super) level: Level,
@@ -27,6 +28,17 @@ pub(crate) struct Facts<'a> {
     pub(super) ipv6: bool,
     pub(super) owner: (u32, u32),
     pub(super) mynetworks_host: Vec<u8>,
+}
+
+/// Whose parameters are being loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Those of every session.
+    All,
+    /// Those of TLS.
+    Tls,
+    /// Those that other programs load.
+    Others,
 }
 
 /// The values that are looked at later on, as they were when they were loaded.
@@ -46,6 +58,10 @@ const NOTED: &[&str] = &[
     "queue_directory",
     "relayhost",
     "setgid_group",
+    "smtpd_enforce_tls",
+    "smtpd_tls_security_level",
+    "smtpd_tls_wrappermode",
+    "smtpd_use_tls",
     "syslog_facility",
     "syslog_name",
     "verp_delimiter_filter",
@@ -64,6 +80,7 @@ impl<'a> Facts<'a> {
             config_directory: config_directory.to_vec(),
             settled: None,
             noted: Vec::with_capacity(NOTED.len()),
+            stage: Stage::All,
             interfaces: Vec::new(),
             level: Level::default(),
             ipv4: true,
@@ -89,7 +106,30 @@ impl<'a> Facts<'a> {
                 self.find_interfaces()
             }
             "smtpd_soft_error_limit" => self.settle(dictionary),
+            "tls_config_file" => {
+                self.stage = Stage::Tls;
+                Ok(())
+            }
+            "debugger_command" => {
+                self.stage = Stage::Others;
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a wrong value ends the process: Postfix loads the parameters of TLS only where it
+    /// is used, and those of other programs not at all.
+    pub(super) fn must_be_right(&self) -> bool {
+        let yes = |name| self.noted(name) == b"yes";
+        match self.stage {
+            Stage::All => true,
+            Stage::Tls => match self.noted("smtpd_tls_security_level") {
+                _ if yes("smtpd_tls_wrappermode") => true,
+                b"" => yes("smtpd_use_tls") || yes("smtpd_enforce_tls"),
+                level => level != b"none",
+            },
+            Stage::Others => false,
         }
     }
 

@@ -61,7 +61,13 @@ impl Loader<'_, '_> {
     /// Evaluates one parameter.
     pub fn load<K: Kind>(&mut self, row: &Parameter) -> Result<K::Value, Fatal> {
         self.facts.before(row.name, self.dictionary)?;
-        K::load(self, row)
+        K::load(self, row).or_else(|error| {
+            if self.facts.must_be_right() {
+                return Err(error);
+            }
+            self.dictionary.set_default(row.name, Cow::Borrowed(row.default.as_bytes()));
+            K::load(self, row)
+        })
     }
 
     fn text(&mut self, row: &Parameter) -> Result<Vec<u8>, Fatal> {
@@ -285,6 +291,23 @@ mod tests {
             ("smtpd_banner = ${", "dictionary mail_dict: macro processing error"),
         ] {
             assert_eq!(fatal(main_cf), words, "{main_cf}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_used_may_be_wrong() {
+        let wrong = "tls_daemon_random_bytes = x\nappend_dot_mydomain = maybe\n";
+        let config = Config::of_text(wrong).unwrap();
+        assert_eq!(config.tls_daemon_random_bytes, 32);
+        for tls in [
+            "smtpd_tls_security_level = may\n",
+            "smtpd_use_tls = yes\n",
+            "smtpd_tls_wrappermode = yes\n",
+        ] {
+            assert_eq!(
+                fatal(&format!("{tls}{wrong}")),
+                "bad numerical configuration: tls_daemon_random_bytes = x"
+            );
         }
     }
 
