@@ -25,6 +25,7 @@ use self::listen::Transport;
 use self::master::Inheritance;
 use crate::config::{Config, Source};
 use crate::log::{self, Fatal};
+use crate::session::Smtpd;
 use crate::stream::Connection;
 use crate::sys::lock::LockFile;
 use crate::sys::{descriptor, process, time, watchdog};
@@ -49,7 +50,7 @@ pub trait Program: Sized {
 
 /// Runs the daemon.
 pub fn main() -> ExitCode {
-    run::<Greeter>()
+    run::<Smtpd>()
 }
 
 /// Runs `P` as a child of master(8).
@@ -155,33 +156,25 @@ fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
     }
 }
 
-/// Says hello and goodbye.
-struct Greeter;
-
-impl Program for Greeter {
-    fn pre_jail(_: &Rc<Config>) -> Result<Self, Fatal> {
-        Ok(Self)
+impl Program for Smtpd {
+    fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal> {
+        Self::pre_jail(config)
     }
 
     fn post_jail(&mut self) -> Result<(), Fatal> {
+        Self::warn_of_space(self);
         Ok(())
     }
 
     fn changed_table(&self) -> Option<Vec<u8>> {
-        None
+        self.changed_table()
+    }
+
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        self.tend(now)
     }
 
     fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        use std::io::{BufRead as _, Write as _};
-        let output = connection
-            .output
-            .unwrap_or(connection.fd.try_clone().map_err(|error| fatal!("{}", error))?);
-        let mut client = std::fs::File::from(output);
-        let _ = client.write_all(b"220 hello\r\n");
-        let mut line = String::new();
-        let _ = std::io::BufReader::new(std::fs::File::from(connection.fd)).read_line(&mut line);
-        let _ = client.write_all(b"221 2.0.0 Bye\r\n");
-        info!("connect from nobody");
-        Ok(())
+        self.serve(connection)
     }
 }

@@ -1,4 +1,355 @@
 //! One client, from greeting to goodbye.
+//!
+//! State has four lifetimes, each a struct of its own: [`Server`] (the process), [`Session`] with
+//! [`Who`] (the connection), and [`Mail`](mail::Mail) (the transaction): RSET is `mail = None`.
 #![forbid(unsafe_code)]
 
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::log::Fatal;
+use crate::mail::client::{Client, ErrorClass, Login};
+use crate::mail::reply::Reply;
+use crate::restriction::expand::Expander;
+use crate::restriction::{Actions, Env, Facts, Memo, Refusal};
+use crate::stream::{Connection, Patience, SmtpStream, StreamEnd, TimedFd};
+use crate::text::printable::escaped;
+use crate::tls::TlsFacts;
+use crate::wire::message::BareNewline;
+
+/// Refuses a command because the client broke the protocol.
+macro_rules! protocol {
+    ($($reply:tt)*) => {
+        Err($crate::session::Stop::Refuse(
+            reply!($($reply)*),
+            Some($crate::mail::client::ErrorClass::Protocol),
+        ))
+    };
+}
+
+mod bdat;
+mod chat;
+mod commands;
+mod data;
+mod ehlo;
+mod esmtp;
+mod etrn;
+mod footer;
+mod greeting;
+mod helo;
+mod limits;
+mod mail;
 pub mod peer;
+mod probe;
+mod received;
+mod server;
+mod starttls;
+mod tally;
+mod vrfy;
+mod xclient;
+
+pub use server::Server;
+
+use bdat::Chunks;
+use chat::Chat;
+use ehlo::Discard;
+use mail::Mail;
+use tally::Tally;
+
+/// Why a command has no `2xx`, or the session ends.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The client gets this reply, and an error is counted.
+    Refuse(Reply, Option<ErrorClass>),
+    /// The connection is over: there is nobody to reply to.
+    End(StreamEnd),
+    /// The command went well, and its answer was given in another way.
+    Silent,
+    /// A table that we depend on cannot be asked: `421 4.3.0 … Server local data error`.
+    Data,
+    /// The session ends, and the log has said why.
+    Quiet,
+    /// This process ends.
+    Fatal(Fatal),
+}
+
+impl From<StreamEnd> for Stop {
+    fn from(end: StreamEnd) -> Self {
+        Self::End(end)
+    }
+}
+
+impl From<Fatal> for Stop {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(Reply::new(refusal.text), Some(refusal.class))
+    }
+}
+
+/// What a session knows of its client.
+pub(crate) struct Who {
+    pub(crate) client: Client,
+    /// The name in HELO or EHLO.
+    pub(crate) helo: Option<Vec<u8>>,
+    /// `SMTP` or `ESMTP`.
+    pub(crate) protocol: &'static str,
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) login: Option<Login>,
+    /// The command in progress, or what came after it: for logs.
+    pub(crate) place: &'static str,
+    /// The client talked when it was not its turn.
+    pub(crate) pipelined: bool,
+}
+
+/// The recipient, ETRN domain or name that a check is about.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) helo: Option<&'a [u8]>,
+    pub(crate) sender: Option<&'a [u8]>,
+    pub(crate) recipient: Option<&'a [u8]>,
+    pub(crate) etrn: Option<&'a [u8]>,
+    pub(crate) smtputf8: bool,
+}
+
+/// One client's connection.
+pub(crate) struct Session<'s> {
+    pub(crate) server: &'s Server,
+    pub(crate) chat: Chat<'s>,
+    pub(crate) who: Who,
+    /// The transaction: `None` before MAIL.
+    pub(crate) mail: Option<Mail>,
+    /// SIZE= of the last MAIL command, accepted or not, until the next reset. As Postfix: a refused
+    /// MAIL leaves it.
+    pub(crate) announced_size: i64,
+    /// AUTH= of the last MAIL command, accepted or not, until the next reset.
+    pub(crate) auth_parameter: Option<Vec<u8>>,
+    pub(crate) chunks: Chunks,
+    pub(crate) memo: Memo,
+    pub(crate) actions: Actions,
+    pub(crate) tally: Tally,
+    pub(crate) bare_newline: BareNewline,
+    pub(crate) discard: Discard,
+    /// smtpd_discard_ehlo_keyword_address_maps could not be asked.
+    pub(crate) discard_unknown: bool,
+    /// The client was refused when it connected: this was the greeting.
+    pub(crate) denied: Option<Vec<u8>>,
+    pub(crate) xclient_allowed: bool,
+    pub(crate) xforward_allowed: bool,
+    pub(crate) too_many_errors: bool,
+    /// How many transactions this session has begun.
+    pub(crate) transactions: u32,
+    /// Bytes of the content under way, for the log when the client goes away in the middle.
+    pub(crate) content_size: u64,
+    /// Bytes of refused chunks that were thrown away in this transaction.
+    pub(crate) skipped: u64,
+}
+
+/// What is known of the session now, for restrictions and expansions.
+fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About<'a>) -> Facts<'a> {
+    let _ = server;
+    Facts {
+        place: who.place,
+        queue_id: mail.and_then(Mail::queue_id),
+        client: &who.client,
+        protocol: who.protocol,
+        helo: about.helo.or(who.helo.as_deref()),
+        sender: about.sender.or(mail.map(|mail| mail.sender.as_slice())),
+        recipient: about.recipient.or(mail.and_then(|mail| mail.recipient.as_deref())),
+        recipient_count: mail.map_or(0, |mail| mail.count),
+        etrn: about.etrn,
+        tls: who.tls.as_ref(),
+        login: who.login.as_ref(),
+        pipelined: who.pipelined,
+        in_transaction: mail.is_some(),
+        proxied: false,
+        smtputf8: about.smtputf8 || mail.is_some_and(|mail| mail.smtputf8),
+    }
+}
+
+/// One stage of the restrictions: `check!(self, check_helo, About { … })`.
+macro_rules! check {
+    ($s:expr, $stage:ident, $about:expr) => {{
+        let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
+        let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
+        $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions)
+    }};
+}
+
+impl<'s> Session<'s> {
+    fn new(server: &'s Server, chat: Chat<'s>, client: Client) -> Self {
+        let who = Who {
+            client,
+            helo: None,
+            protocol: "SMTP",
+            tls: None,
+            login: None,
+            place: "CONNECT",
+            pipelined: false,
+        };
+        Self {
+            server,
+            chat,
+            who,
+            mail: None,
+            announced_size: 0,
+            auth_parameter: None,
+            chunks: Chunks::None,
+            memo: Memo::default(),
+            actions: Actions::default(),
+            tally: Tally::new(),
+            bare_newline: BareNewline::Accept,
+            discard: Discard::default(),
+            discard_unknown: false,
+            denied: None,
+            xclient_allowed: false,
+            xforward_allowed: false,
+            too_many_errors: false,
+            transactions: 0,
+            content_size: 0,
+            skipped: 0,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &'s Config {
+        &self.server.config
+    }
+
+    /// Says one reply.
+    pub(crate) fn say(&mut self, reply: &Reply) -> Result<(), Stop> {
+        if crate::log::verbose() > 0 {
+            info!("> {}: {}", self.who.client.namaddr, reply.as_bytes());
+        }
+        let facts = facts(self.server, &self.who, self.mail.as_ref(), About::default());
+        let expander = Expander::new(&self.server.config, &facts);
+        Ok(self.chat.say(reply.as_bytes(), self.tally.errors, &expander)?)
+    }
+
+    /// Remembers who is to blame (notify_classes).
+    #[expect(clippy::unused_self, reason = "one place for what notices to postmaster will need")]
+    pub(crate) fn blame(&mut self, class: ErrorClass) {
+        let _ = class;
+    }
+
+    /// Ends the transaction, whatever its state: an open queue file is thrown away.
+    pub(crate) fn reset_mail(&mut self) {
+        self.mail = None;
+        self.announced_size = 0;
+        self.auth_parameter = None;
+        self.chunks = Chunks::None;
+        self.actions = Actions::default();
+        self.content_size = 0;
+        self.skipped = 0;
+    }
+
+    pub(crate) fn check_client(&mut self) -> Result<(), Refusal> {
+        check!(self, check_client, About::default())
+    }
+
+    pub(crate) fn check_helo(&mut self, name: &[u8]) -> Result<(), Refusal> {
+        check!(self, check_helo, About { helo: Some(name), ..About::default() })
+    }
+
+    pub(crate) fn check_sender(&mut self, sender: &[u8], smtputf8: bool) -> Result<(), Refusal> {
+        check!(self, check_sender, About { sender: Some(sender), smtputf8, ..About::default() })
+    }
+
+    pub(crate) fn check_recipient(
+        &mut self,
+        recipient: &[u8],
+        smtputf8: bool,
+    ) -> Result<(), Refusal> {
+        let about = About { recipient: Some(recipient), smtputf8, ..About::default() };
+        check!(self, check_recipient, about)
+    }
+
+    pub(crate) fn check_etrn(&mut self, domain: &[u8]) -> Result<(), Refusal> {
+        check!(self, check_etrn, About { etrn: Some(domain), ..About::default() })
+    }
+
+    pub(crate) fn check_data(&mut self) -> Result<(), Refusal> {
+        check!(self, check_data, About::default())
+    }
+
+    pub(crate) fn check_end_of_data(&mut self) -> Result<(), Refusal> {
+        check!(self, check_end_of_data, About::default())
+    }
+
+    /// A log line in the form of refusals: `QID: reject: RCPT from name[addr]: why; from=<…> …`.
+    pub(crate) fn log_refusal(&self, what: &str, text: &[u8], about: About<'_>) {
+        let facts = facts(self.server, &self.who, self.mail.as_ref(), about);
+        crate::restriction::log_event(&self.server.config, &facts, what, text);
+    }
+
+    /// A line that ends in LF without CR, where that is forbidden.
+    pub(crate) fn refuse_bare_newline(&mut self) -> Result<(), Stop> {
+        self.log_refusal("reject", b"bare <LF> received", About::default());
+        self.blame(ErrorClass::Protocol);
+        let reply = self.bare_newline_reply();
+        self.say(&reply)
+    }
+
+    pub(crate) fn bare_newline_reply(&self) -> Reply {
+        let config = self.config();
+        let code = config.smtpd_forbid_bare_newline_reject_code;
+        reply!("{} 5.5.2 {} Error: bare <LF> received", code, config.myhostname)
+    }
+
+    /// Whether the client talks when it is not its turn, and that is forbidden. Looked at until it
+    /// happens once (reject_unauth_pipelining).
+    pub(crate) fn talks_too_early(&mut self) -> bool {
+        if self.config().stand_alone || self.who.pipelined || !self.chat.stream.pending() {
+            return false;
+        }
+        let said = escaped(commands::cut(self.chat.stream.unread(), 100));
+        let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
+        info!("improper command pipelining after {} from {}: {}", place, namaddr, said);
+        self.who.pipelined = true;
+        self.config().smtpd_forbid_unauth_pipelining
+    }
+}
+
+/// The process: what serves one client after the other.
+pub struct Smtpd {
+    server: Rc<Server>,
+}
+
+impl Smtpd {
+    /// Reads and opens what needs privileges: tables, restrictions, certificates. The working
+    /// directory is the queue directory.
+    pub fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal> {
+        Ok(Self { server: Rc::new(Server::open(config)?) })
+    }
+
+    /// Says where queue_minfree is too small to be of use.
+    pub fn warn_of_space(&self) {
+        self.server.warn_of_space();
+    }
+
+    /// A table that has changed since it was opened.
+    pub fn changed_table(&self) -> Option<Vec<u8>> {
+        self.server.opener.changed()
+    }
+
+    /// Serves one client, to the end.
+    pub fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
+        if connection.is_stdin() && self.server.config.stand_alone {
+            return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
+        }
+        let (client, origin) = peer::identify(&self.server.config, &connection)?;
+        let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
+        let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));
+        greeting::serve(&self.server, stream, client, origin)
+    }
+
+    /// Closes connections to other services whose time is over; when to come again.
+    pub fn tend(&self, now: Instant) -> Option<Instant> {
+        let links = [self.server.rewrite.tend(now), self.server.opener.tend(now)];
+        links.into_iter().flatten().min()
+    }
+}

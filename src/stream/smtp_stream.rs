@@ -1,9 +1,10 @@
 //! The conversation with a client: lines in, replies out, in clear or over TLS.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{Shutdown, shutdown};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef, SslStream};
 
@@ -302,6 +303,14 @@ impl SmtpStream {
             }
         }
         self.channel = Channel::Gone;
+    }
+
+    /// Reads no more: what the client still sends is refused by the kernel.
+    pub fn stop_reading(&mut self) {
+        if let Some(fd) = self.fd() {
+            // A connection that is gone already is not read either.
+            let _ = shutdown(fd.as_raw_fd(), Shutdown::Read);
+        }
     }
 
     /// How the stream ended, if it did.

@@ -20,6 +20,7 @@ use openssl::ssl::{Ssl, SslRef, SslSession, SslSessionRef};
 use super::ffi;
 use super::loglevel::LogMask;
 use super::peer::VerifyError;
+use crate::ipc::tlsmgr;
 use crate::stream::log_library_errors;
 
 /// What tlsmgr(8) says about caching.
@@ -44,6 +45,33 @@ pub trait Tlsmgr: Send {
     /// The ticket key with this name (16 bytes); with an empty name, the key for new tickets.
     /// The bytes are those of [`TicketKey`].
     fn ticket_key(&self, name: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// What this server's sessions are called in the cache.
+const CACHE_TYPE: &str = "smtpd";
+
+impl Tlsmgr for tlsmgr::Tlsmgr {
+    fn seed(&self, len: u32) -> Option<Vec<u8>> {
+        self.seed(u8::try_from(len).unwrap_or(u8::MAX))
+    }
+
+    fn policy(&self) -> Option<CachePolicy> {
+        let policy = self.policy(CACHE_TYPE)?;
+        Some(CachePolicy { cachable: policy.cachable, timeout: i64::from(policy.timeout) })
+    }
+
+    fn lookup(&self, id: &[u8]) -> Option<Vec<u8>> {
+        self.lookup(CACHE_TYPE, id)
+    }
+
+    fn update(&self, id: &[u8], session: &[u8]) {
+        // Without the cache the next handshake is a full one.
+        let _ = self.update(CACHE_TYPE, id, session);
+    }
+
+    fn ticket_key(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.ticket_key(name)
+    }
 }
 
 /// A key for tickets: name, AES key, HMAC key, and when it is no longer used for new tickets (seconds

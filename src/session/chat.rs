@@ -1,0 +1,208 @@
+//! The dialogue: lines in, replies out.
+//!
+//! Each reply passes the same stations, in this order: tarpit, footer, soft_bounce, the client; a
+//! 421 or 521 ends the session, whoever said it (smtp-behaviour of Postfix: `vsmtpd_chat_reply()`).
+
+use std::time::{Duration, Instant};
+
+use super::footer;
+use crate::config::Config;
+use crate::restriction::expand::Expander;
+use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
+use crate::sys::pause::pause;
+use crate::table::maps::Maps;
+use crate::text::printable::printable;
+use crate::wire::message::BareNewline;
+
+/// A line that a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Without its end.
+    pub(crate) line: Vec<u8>,
+    /// It ended in LF without CR, and that matters.
+    pub(crate) bare_newline: bool,
+}
+
+/// A client's connection as a dialogue.
+pub(crate) struct Chat<'s> {
+    pub(crate) stream: SmtpStream,
+    config: &'s Config,
+    footers: &'s Maps,
+    /// A 421 or 521 was said: no more commands are read.
+    pub(crate) hang_up: bool,
+}
+
+impl<'s> Chat<'s> {
+    pub(crate) fn new(stream: SmtpStream, config: &'s Config, footers: &'s Maps) -> Self {
+        Self { stream, config, footers, hang_up: false }
+    }
+
+    /// Time for the next read or write: each for itself, or all together.
+    pub(crate) fn be_patient(&mut self) {
+        let limit = self.config.smtpd_timeout;
+        self.patience(limit, None);
+    }
+
+    /// Time for message content: with deadlines, what arrives earns time.
+    pub(crate) fn be_patient_for_content(&mut self) {
+        let rate = u32::try_from(self.config.smtpd_min_data_rate).ok();
+        self.patience(self.config.smtpd_timeout, rate);
+    }
+
+    fn patience(&mut self, limit: Duration, bytes_per_second: Option<u32>) {
+        self.stream.be_patient(if self.config.smtpd_per_request_deadline {
+            Patience::Deadline { at: Instant::now() + limit, limit, bytes_per_second }
+        } else {
+            Patience::PerTransfer(limit)
+        });
+    }
+
+    /// Reads a command. One that is too long is cut, and its rest thrown away.
+    pub(crate) fn read(&mut self, bare: BareNewline, namaddr: &[u8]) -> Result<Said, StreamEnd> {
+        let limit = self.config.line_length_limit.max(1) as usize;
+        let mut line = Vec::with_capacity(80);
+        self.be_patient();
+        if self.stream.read_line(&mut line, limit)? == Line::Cut {
+            let shown = &line[..line.len().min(30)];
+            let shown = printable(shown, b'?', self.config.smtputf8_enable);
+            self.skip_line(limit)?;
+            warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
+            return Ok(Said { line, bare_newline: false });
+        }
+        let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
+        Ok(Said { line, bare_newline })
+    }
+
+    fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {
+        let mut rest = Vec::new();
+        while self.stream.read_line(&mut rest, limit)? == Line::Cut {}
+        Ok(())
+    }
+
+    /// Says one reply, which may have several lines (CR LF between them).
+    pub(crate) fn say(
+        &mut self,
+        reply: &[u8],
+        errors: i32,
+        expander: &Expander<'_>,
+    ) -> Result<(), StreamEnd> {
+        let tarpit = errors >= self.config.smtpd_soft_error_limit;
+        if tarpit {
+            pause(self.config.smtpd_error_sleep_time);
+        }
+        let mut text = match reply.first() {
+            Some(b'4' | b'5') => self.with_footer(reply, expander),
+            _ => reply.to_vec(),
+        };
+        if self.config.soft_bounce {
+            soften(&mut text);
+        }
+        let out = lines(&text);
+        if self.config.smtpd_per_request_deadline {
+            self.be_patient();
+        }
+        self.stream.write(&out)?;
+        if tarpit {
+            self.stream.flush()?;
+        }
+        if text.starts_with(b"421") || text.starts_with(b"521") {
+            self.hang_up = true;
+        }
+        Ok(())
+    }
+
+    fn with_footer(&self, reply: &[u8], expander: &Expander<'_>) -> Vec<u8> {
+        let found = match self.footers.find(reply) {
+            Ok(found) => found.map(|found| found.value),
+            Err(_) => None,
+        };
+        let template = found.as_deref().unwrap_or(&self.config.smtpd_reject_footer);
+        if template.is_empty() {
+            return reply.to_vec();
+        }
+        footer::append(reply, template, expander).unwrap_or_else(|| reply.to_vec())
+    }
+}
+
+/// Takes the end off a line that was read up to its LF; whether it was LF alone. Where that
+/// matters (`strict`), only one CR belongs to the end.
+fn strip_end(line: &mut Vec<u8>, strict: bool) -> bool {
+    line.pop();
+    if !strict {
+        while line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        return false;
+    }
+    let bare = line.last() != Some(&b'\r');
+    if !bare {
+        line.pop();
+    }
+    bare
+}
+
+/// soft_bounce: each line's 5xx becomes 4xx.
+fn soften(text: &mut [u8]) {
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] == b'5' {
+            text[at] = b'4';
+            if let Some(class @ b'5') = text.get_mut(at + 4) {
+                *class = b'4';
+            }
+        }
+        match memchr::memmem::find(&text[at..], b"\r\n") {
+            Some(len) => at += len + 2,
+            None => break,
+        }
+    }
+}
+
+/// The lines of a reply as they go over the wire: all but the last have a `-` after the code.
+fn lines(text: &[u8]) -> Vec<u8> {
+    let text = text.strip_suffix(b"\r\n").unwrap_or(text);
+    let mut out = Vec::with_capacity(text.len() + 2);
+    let mut rest = text;
+    while let Some(len) = memchr::memmem::find(rest, b"\r\n") {
+        let start = out.len();
+        out.extend_from_slice(&rest[..len + 2]);
+        if let Some(after_code) = out[start..].get_mut(3) {
+            *after_code = b'-';
+        }
+        rest = &rest[len + 2..];
+    }
+    out.extend_from_slice(rest);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soft_bounce_turns_each_line() {
+        let mut text = b"550-5.1.1 a\r\n550 5.1.1 b".to_vec();
+        soften(&mut text);
+        assert_eq!(text, b"450-4.1.1 a\r\n450 4.1.1 b");
+    }
+
+    #[test]
+    fn all_lines_but_the_last_are_continued() {
+        assert_eq!(lines(b"550 a\r\n550 b\r\n"), b"550-a\r\n550 b\r\n");
+        assert_eq!(lines(b"250 Ok"), b"250 Ok\r\n");
+    }
+
+    #[test]
+    fn a_strict_end_has_one_cr() {
+        let strip = |text: &[u8], strict| {
+            let mut line = text.to_vec();
+            let bare = strip_end(&mut line, strict);
+            (line, bare)
+        };
+        assert_eq!(strip(b"a\r\r\n", false), (b"a".to_vec(), false));
+        assert_eq!(strip(b"a\r\r\n", true), (b"a\r".to_vec(), false));
+        assert_eq!(strip(b"a\n", true), (b"a".to_vec(), true));
+        assert_eq!(strip(b"a\n", false), (b"a".to_vec(), false));
+    }
+}

@@ -1,0 +1,214 @@
+//! The life of a session: from the connection to its last log line.
+
+use super::chat::Chat;
+use super::commands;
+use super::ehlo::Discard;
+use super::limits::Rate;
+use super::mail::queue_id_or_none;
+use super::server::Server;
+use super::{Session, Stop, peer};
+use crate::log::Fatal;
+use crate::mail::client::{Client, ErrorClass};
+use crate::mail::reply::Reply;
+use crate::stream::{SmtpStream, StreamEnd};
+
+/// Serves one client, from `connect from` to `disconnect from`.
+pub(crate) fn serve(
+    server: &Server,
+    stream: SmtpStream,
+    client: Client,
+    origin: peer::Origin,
+) -> Result<(), Fatal> {
+    let chat = Chat::new(stream, &server.config, &server.footers);
+    let mut s = Session::new(server, chat, client);
+    info!("connect from {}", s.who.client.namaddr);
+    s.settle_permissions();
+    let usual = crate::log::verbose();
+    crate::log::set_verbose(usual.saturating_add(s.debugs_peer()));
+    let end = s.talk(origin);
+    let fatal = s.finish(end);
+    info!("disconnect from {}{}", s.who.client.namaddr, s.tally);
+    crate::log::set_verbose(usual);
+    match fatal {
+        Some(fatal) => Err(fatal),
+        None => Ok(()),
+    }
+}
+
+impl Session<'_> {
+    /// What follows from the client's name and address alone.
+    fn settle_permissions(&mut self) {
+        let client = &self.who.client;
+        let lists = &self.server.lists;
+        self.xclient_allowed =
+            lists.xclient_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
+        self.xforward_allowed =
+            lists.xforward_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
+        self.bare_newline = self.server.bare_newline_for(client);
+    }
+
+    /// debug_peer_list: how much more is logged of this client.
+    fn debugs_peer(&self) -> u32 {
+        let client = &self.who.client;
+        let listed = &self.server.lists.debug_peers;
+        if listed.matches_host(&client.name, &client.addr).unwrap_or(false) {
+            u32::try_from(self.config().debug_peer_level).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
+    /// The whole conversation.
+    fn talk(&mut self, origin: peer::Origin) -> Result<(), Stop> {
+        self.chat.be_patient();
+        if origin == peer::Origin::Failed {
+            return self.say(&reply!("421 4.3.0 {} Server local error", self.config().myhostname));
+        }
+        if self.server.switches.wrapper && !self.config().stand_alone {
+            self.wrapper_handshake()?;
+            if self.chat.hang_up {
+                return Ok(());
+            }
+        } else if origin != peer::Origin::Postscreen && self.talks_too_early() {
+            return self.say(&reply!("554 5.5.0 Error: SMTP protocol synchronization"));
+        }
+        if self.too_many_connections()? {
+            return Ok(());
+        }
+        self.settle_ehlo_keywords();
+        match self.check_client() {
+            Ok(()) => {
+                self.say(&Reply::new(fill!("220 {}", self.config().smtpd_banner)))?;
+            }
+            Err(refusal) => {
+                self.blame(ErrorClass::Policy);
+                self.denied = Some(refusal.text.clone());
+                self.say(&Reply::new(refusal.text))?;
+                self.tally.error();
+            }
+        }
+        commands::run(self)
+    }
+
+    /// smtpd_tls_wrappermode: TLS before the greeting.
+    fn wrapper_handshake(&mut self) -> Result<(), Stop> {
+        let namaddr = &self.who.client.namaddr;
+        let service = &self.config().service_name;
+        if !self.server.has_tls() {
+            warning!(
+                "Wrapper-mode request dropped from {} for service {}. TLS context \
+                 initialization failed. For details see earlier warnings in your logs.",
+                namaddr,
+                service
+            );
+            return Err(Stop::Quiet);
+        }
+        if self.over(Rate::NewTlsStatus).is_some() {
+            warning!("Refusing TLS service request from {} for service {}", namaddr, service);
+            self.blame(ErrorClass::Policy);
+            return Err(Stop::Quiet);
+        }
+        self.start_tls()
+    }
+
+    /// Tells anvil(8) of the connection, and looks at its limits.
+    fn too_many_connections(&mut self) -> Result<bool, Stop> {
+        let config = self.config();
+        let Some((anvil, ident)) = self.anvil() else { return Ok(false) };
+        let Some(counts) = anvil.connect(&ident) else { return Ok(false) };
+        let (namaddr, service) = (&self.who.client.namaddr, &config.service_name);
+        let count_limit = config.smtpd_client_connection_count_limit;
+        let rate_limit = config.smtpd_client_connection_rate_limit;
+        if count_limit > 0 && counts.count > count_limit {
+            let text = fill!("{} from {} for service {}", counts.count, namaddr, service);
+            warning!("Connection concurrency limit exceeded: {}", text);
+            self.blame(ErrorClass::Policy);
+        } else if rate_limit > 0 && counts.rate > rate_limit {
+            let text = fill!("{} from {} for service {}", counts.rate, namaddr, service);
+            warning!("Connection rate limit exceeded: {}", text);
+        } else {
+            return Ok(false);
+        }
+        let (host, addr) = (&config.myhostname, &self.who.client.addr);
+        let reply = reply!("421 4.7.0 {} Error: too many connections from {}", host, addr);
+        self.say(&reply)?;
+        Ok(true)
+    }
+
+    /// smtpd_discard_ehlo_keyword_address_maps, else smtpd_discard_ehlo_keywords.
+    fn settle_ehlo_keywords(&mut self) {
+        let by_address = match self.server.discard_maps.find(&self.who.client.addr) {
+            Ok(found) => found.map(|found| found.value),
+            Err(_) => {
+                self.discard_unknown = true;
+                None
+            }
+        };
+        let words = by_address.as_deref();
+        self.discard = Discard::parse(words.unwrap_or(&self.config().smtpd_discard_ehlo_keywords));
+    }
+
+    /// Says how the conversation ended, to the client and to the log, and cleans up.
+    fn finish(&mut self, end: Result<(), Stop>) -> Option<Fatal> {
+        let mut fatal = None;
+        let mut reason = self.too_many_errors.then_some("too many errors");
+        match end {
+            Ok(()) | Err(Stop::Quiet | Stop::Silent) => {}
+            Err(Stop::End(StreamEnd::Lost)) => reason = Some("lost connection"),
+            Err(Stop::End(StreamEnd::Timeout)) => {
+                reason = Some("timeout");
+                self.last_words("421 4.4.2", "Error: timeout exceeded");
+            }
+            Err(Stop::Data) => {
+                let host = &self.config().myhostname;
+                let text = fill!("421 4.3.0 {} Server local data error", host);
+                let id = queue_id_or_none(self.mail.as_ref());
+                let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
+                info!("{}: reject: {} from {}: {}", id, place, namaddr, text);
+                self.last_words("421 4.3.0", "Server local data error");
+            }
+            Err(Stop::Refuse(reply, _)) => {
+                if let Err(Stop::End(_)) = self.say(&reply) {
+                    reason = Some("lost connection");
+                }
+            }
+            Err(Stop::Fatal(text)) => fatal = Some(text),
+        }
+        if fatal.is_none() && self.chat.stream.flush().is_err() && reason.is_none() {
+            // As Postfix: a client that is gone before the last reply is not mentioned.
+            self.chat.hang_up = true;
+        }
+        if let Some((anvil, ident)) = self.anvil() {
+            anvil.disconnect(&ident);
+        }
+        if let (None, Some(reason)) = (&fatal, reason) {
+            self.log_end(reason);
+        }
+        self.chat.stream.close();
+        self.reset_mail();
+        fatal
+    }
+
+    fn last_words(&mut self, code: &str, text: &str) {
+        self.chat.be_patient();
+        let reply = Reply::new(fill!("{} {} {}", code, self.config().myhostname, text));
+        // The client may be gone; there is nobody to tell.
+        let _ = self.say(&reply);
+    }
+
+    /// `lost connection after RCPT from name[addr]`; with the size in the middle of a message.
+    fn log_end(&self, reason: &str) {
+        let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
+        let command = match place {
+            "DATA content" => "DATA",
+            "BDAT content" => "BDAT",
+            "END-OF-MESSAGE" if reason == "lost connection" => return,
+            _ => {
+                info!("{} after {} from {}", reason, place, namaddr);
+                return;
+            }
+        };
+        let size = self.content_size + self.chat.stream.unread().len() as u64;
+        info!("{} after {} ({} bytes) from {}", reason, command, size, namaddr);
+    }
+}
