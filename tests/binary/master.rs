@@ -76,6 +76,13 @@ impl Place {
         self.directory.join("queue")
     }
 
+    /// A copy of a program that every user may run: the source tree may be root's alone.
+    fn with_a_copy_of(&self, program: &Path) -> PathBuf {
+        let copy = self.directory.join("program");
+        fs::copy(program, &copy).unwrap();
+        copy
+    }
+
     fn write_main_cf(&self, main_cf: &str) {
         let queue = self.queue();
         let text = format!(
@@ -219,7 +226,10 @@ impl<'a> Start<'a> {
     }
 
     fn command(self) -> Command {
-        let mut command = Command::new(&self.program.path);
+        let mut command = match self.user {
+            None => Command::new(&self.program.path),
+            Some(_) => Command::new(self.place.with_a_copy_of(&self.program.path)),
+        };
         command
             .arg0(self.name)
             .args(self.arguments)
