@@ -23,7 +23,7 @@ mod tests;
 
 pub use accept::HandshakeFailed;
 pub use server::TlsServer;
-pub use session::{CachePolicy, Tlsmgr};
+pub use session::{CachePolicy, SessionKeeper};
 pub use summary::comment;
 pub use switches::Switches;
 

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
@@ -22,7 +23,7 @@ use super::ffi::{self, ConfigFile, InitError};
 use super::files::{File, as_path, why};
 use super::loglevel::LogMask;
 use super::protocols::Protocols;
-use super::session::{self, CachePolicy, Sessions, Tlsmgr, locked, session_id_context};
+use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
 use super::{Switches, peer, sound};
 use crate::config::Config;
@@ -32,7 +33,7 @@ use crate::text::split::{COMMA_SPACE, words};
 /// TLS as a server has it.
 pub struct TlsServer {
     pub(super) settings: Settings,
-    tlsmgr: Arc<Mutex<Box<dyn Tlsmgr>>>,
+    tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
 
@@ -64,11 +65,15 @@ impl TlsServer {
     /// Reads what main.cf names, and logs what is wrong with it; `None` where TLS cannot be offered
     /// (STARTTLS is then answered with 454). To be called before chroot, as root or mail_owner, and
     /// only where `switches.use_tls`.
-    pub fn prepare(config: &Config, switches: &Switches, tlsmgr: Box<dyn Tlsmgr>) -> Option<Self> {
+    pub fn prepare(
+        config: &Config,
+        switches: &Switches,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Option<Self> {
         Self::with(Settings::of(config, switches)?, tlsmgr)
     }
 
-    pub(super) fn with(settings: Settings, tlsmgr: Box<dyn Tlsmgr>) -> Option<Self> {
+    pub(super) fn with(settings: Settings, tlsmgr: Box<dyn SessionKeeper>) -> Option<Self> {
         if settings.log.has(LogMask::VERBOSE) {
             info!("initializing the server-side TLS engine");
         }
@@ -88,6 +93,12 @@ impl TlsServer {
     /// answered with 220.
     pub fn ready(&self) -> bool {
         self.engine().is_some()
+    }
+
+    /// Between sessions: lets go of tlsmgr(8) when it was not needed for long; gives when to be
+    /// asked again.
+    pub fn tend(&self, now: Instant) -> Option<Instant> {
+        locked(&self.tlsmgr).tend(now)
     }
 
     pub(super) fn engine(&self) -> Option<Arc<Engine>> {
@@ -229,7 +240,7 @@ fn log_init_error(loads: bool, file: &[u8], name: &[u8]) {
 fn build(
     settings: &Settings,
     files: &Files,
-    tlsmgr: &Arc<Mutex<Box<dyn Tlsmgr>>>,
+    tlsmgr: &Arc<Mutex<Box<dyn SessionKeeper>>>,
     proven: bool,
 ) -> Option<Engine> {
     let Some(protocols) = Protocols::parse(&settings.protocols) else {
@@ -266,7 +277,7 @@ fn build(
     load_dh(&mut ctx, files);
     set_curves(&mut ctx, &settings.curves);
     set_verification(&mut ctx, settings, files);
-    let timeout = policy.map_or(0, |policy| policy.timeout);
+    let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
     let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);
     cache_sessions(&mut ctx, settings, policy, ticketable);
@@ -482,7 +493,7 @@ fn cache_sessions(
     }
     // A session must outlive our ability to read its ticket: OpenSSL fails to issue a new one
     // where a ticket can be read but its session has expired.
-    ffi::set_timeout(ctx, policy.map_or(0, |policy| policy.timeout.saturating_mul(2)));
+    ffi::set_timeout(ctx, policy.map_or(0, |policy| i64::from(policy.timeout) * 2));
 }
 
 /// Once for all handshakes: parsing the list costs as much as a tenth of one.

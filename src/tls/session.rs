@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtxRef;
@@ -23,17 +23,10 @@ use super::peer::VerifyError;
 use crate::ipc::tlsmgr;
 use crate::stream::log_library_errors;
 
-/// What tlsmgr(8) says about caching.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// There is a session cache.
-    pub cachable: bool,
-    /// How long sessions and ticket keys live, in seconds.
-    pub timeout: i64,
-}
+pub use crate::ipc::tlsmgr::CachePolicy;
 
 /// What tlsmgr(8) does for a server. Whoever implements it logs what fails.
-pub trait Tlsmgr: Send {
+pub trait SessionKeeper: Send {
     /// Random bytes.
     fn seed(&self, len: u32) -> Option<Vec<u8>>;
     /// How sessions are cached.
@@ -45,6 +38,41 @@ pub trait Tlsmgr: Send {
     /// The ticket key with this name (16 bytes); with an empty name, the key for new tickets.
     /// The bytes are those of [`TicketKey`].
     fn ticket_key(&self, name: &[u8]) -> Option<Vec<u8>>;
+    /// Between sessions: lets go of what is idle; gives when to be asked again.
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        let _ = now;
+        None
+    }
+}
+
+/// The kind of our sessions, as tlsmgr knows it.
+const CACHE_TYPE: &str = "smtpd";
+
+impl SessionKeeper for tlsmgr::Tlsmgr {
+    fn seed(&self, len: u32) -> Option<Vec<u8>> {
+        Self::seed(self, u8::try_from(len).unwrap_or(u8::MAX))
+    }
+
+    fn policy(&self) -> Option<CachePolicy> {
+        Self::policy(self, CACHE_TYPE)
+    }
+
+    fn lookup(&self, id: &[u8]) -> Option<Vec<u8>> {
+        Self::lookup(self, CACHE_TYPE, id)
+    }
+
+    fn update(&self, id: &[u8], session: &[u8]) {
+        // A session that is not kept costs a client a full handshake.
+        let _ = Self::update(self, CACHE_TYPE, id, session);
+    }
+
+    fn ticket_key(&self, name: &[u8]) -> Option<Vec<u8>> {
+        Self::ticket_key(self, name)
+    }
+
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        Self::tend(self, now)
+    }
 }
 
 /// What this server's sessions are called in the cache.
@@ -134,7 +162,7 @@ pub(super) enum TicketUse {
 
 /// All that a process knows of sessions.
 pub(super) struct Sessions {
-    tlsmgr: Arc<Mutex<Box<dyn Tlsmgr>>>,
+    tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     keys: Mutex<TicketKeys>,
     cipher: Option<Cipher>,
     timeout: i64,
@@ -143,7 +171,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(
-        tlsmgr: Arc<Mutex<Box<dyn Tlsmgr>>>,
+        tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
         cipher: Option<Cipher>,
         timeout: i64,
         service: &[u8],

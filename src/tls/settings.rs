@@ -172,3 +172,106 @@ fn ciphers(
     }
     cipher_list(grade, &lists, &exclusions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::captured;
+
+    /// The settings of a main.cf, and what was logged.
+    fn settings(main_cf: &str) -> (Option<Settings>, Vec<String>) {
+        let config = Config::of_text(main_cf).unwrap();
+        let switches = Switches::of(&config).unwrap();
+        (Settings::of(&config, &switches), captured::take())
+    }
+
+    fn good(main_cf: &str) -> Settings {
+        let (settings, log) = settings(main_cf);
+        assert_eq!(log, Vec::<String>::new());
+        settings.unwrap()
+    }
+
+    const MAY: &str = "smtpd_tls_security_level = may\n";
+    const RSA: &str = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /a.pem\n";
+
+    #[test]
+    fn a_key_is_by_default_in_the_certificate_file() {
+        let one = vec![("RSA", b"/a.pem".to_vec(), b"/a.pem".to_vec())];
+        assert_eq!(good(RSA).certificates, Certificates::Pairs(one));
+        let all = "smtpd_tls_key_file = /a.key\nsmtpd_tls_dcert_file = /d.pem\n\
+                   smtpd_tls_eccert_file = /e.pem\nsmtpd_tls_eckey_file = /e.key\n";
+        let pairs = vec![
+            ("RSA", b"/a.pem".to_vec(), b"/a.key".to_vec()),
+            ("DSA", b"/d.pem".to_vec(), b"/d.pem".to_vec()),
+            ("ECDSA", b"/e.pem".to_vec(), b"/e.key".to_vec()),
+        ];
+        assert_eq!(good(&[RSA, all].concat()).certificates, Certificates::Pairs(pairs));
+    }
+
+    #[test]
+    fn chain_files_count_more() {
+        let chains = "smtpd_tls_chain_files = /a.pem, /b.pem\n";
+        let expected = Certificates::Chains(b"/a.pem, /b.pem".to_vec());
+        assert_eq!(good(&[MAY, chains].concat()).certificates, expected);
+        let (both, log) = settings(&[RSA, chains].concat());
+        assert_eq!(both.unwrap().certificates, expected);
+        assert_eq!(
+            log,
+            ["warning: Both smtpd_tls_chain_files and one or more of the legacy  \
+              smtpd_tls_cert_file, smtpd_tls_eccert_file or smtpd_tls_dcert_file are non-empty; \
+              the legacy  parameters will be ignored"]
+        );
+    }
+
+    #[test]
+    fn without_a_certificate_there_is_no_tls() {
+        let none = "warning: No server certs available. TLS won't be enabled";
+        let need = "warning: Need a server cert to request client certs";
+        let ask = "smtpd_tls_ask_ccert = yes\n";
+        let anonymous = "smtpd_tls_cert_file = None\n";
+        for (main_cf, expected) in [
+            (MAY.to_owned(), &[none][..]),
+            ([MAY, ask].concat(), &[need, none]),
+            ([MAY, ask, anonymous].concat(), &[need, none]),
+        ] {
+            let (settings, log) = settings(&main_cf);
+            assert!(settings.is_none());
+            assert_eq!(log, expected);
+        }
+        let anonymous = good(&[MAY, anonymous].concat());
+        assert_eq!(anonymous.certificates, Certificates::Pairs(Vec::new()));
+    }
+
+    #[test]
+    fn a_certificate_can_be_demanded_only_where_tls_is() {
+        let demand = "smtpd_tls_req_ccert = yes\n";
+        let (offered, log) = settings(&[RSA, demand].concat());
+        assert_eq!(log, ["warning: Can't require client certs unless TLS is required"]);
+        let offered = offered.unwrap();
+        assert!(!offered.ask && !offered.require);
+        let wrapper = "smtpd_tls_wrappermode = yes\n";
+        let demanded = good(&[RSA, demand, wrapper].concat());
+        assert!(demanded.ask && demanded.require);
+    }
+
+    #[test]
+    fn where_tls_is_demanded_its_own_parameters_count() {
+        let parameters = "smtpd_tls_mandatory_ciphers = high\n\
+                          smtpd_tls_mandatory_protocols = >=TLSv1.2\n\
+                          smtpd_tls_exclude_ciphers = RC4\n\
+                          smtpd_tls_mandatory_exclude_ciphers = 3DES, MD5\n";
+        let offered = good(&[RSA, parameters].concat());
+        let medium = b"aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH:!RC4".to_vec();
+        assert_eq!((offered.ciphers, offered.protocols), (Ok(medium), b">=TLSv1".to_vec()));
+        let enforce = "smtpd_tls_wrappermode = yes\nsmtpd_tls_ask_ccert = yes\n";
+        let demanded = good(&[RSA, parameters, enforce].concat());
+        let high = b"aNULL:-aNULL:HIGH:@STRENGTH:!RC4:!3DES:!MD5:!aNULL".to_vec();
+        assert_eq!((demanded.ciphers, demanded.protocols), (Ok(high), b">=TLSv1.2".to_vec()));
+    }
+
+    #[test]
+    fn a_wrong_grade_is_kept_for_the_handshakes() {
+        let wrong = good(&[RSA, "smtpd_tls_ciphers = foo\n"].concat());
+        assert_eq!(wrong.ciphers, Err(CipherError::Grade(b"foo".to_vec())));
+    }
+}

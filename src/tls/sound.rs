@@ -42,9 +42,11 @@ fn block(text: &[u8]) -> Option<(Block<'_>, &[u8])> {
     let (label, body) = text.split_at(label_len);
     let end = [b"-----END ", label, b"-----"].concat();
     let body_len = memchr::memmem::find(body, &end)?;
-    let base64: Vec<u8> =
+    let mut base64: Vec<u8> =
         body[5..body_len].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let der = BASE64.decode(&base64).ok()?;
+    let der = BASE64.decode(&base64);
+    super::ffi::cleanse(&mut base64);
+    let der = der.ok()?;
     let whole =
         element(&der).is_some_and(|(element, rest)| element.tag == SEQUENCE && rest.is_empty());
     whole.then_some((Block { label, der }, &body[body_len + end.len()..]))
@@ -268,4 +270,136 @@ pub(super) fn dh_parameters(pem: &[u8]) -> bool {
         Some(rest.is_empty() || take(rest, INTEGER)?.1.is_empty())
     });
     block.label == b"DH PARAMETERS" && numbers == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::{PKey, Private};
+    use openssl::rsa::Rsa;
+    use openssl::symm::Cipher;
+    use openssl::x509::{X509, X509NameBuilder};
+
+    use super::*;
+
+    fn certificate(key: &PKey<Private>) -> Vec<u8> {
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_text("CN", "x").unwrap();
+        let name = name.build();
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(&name).unwrap();
+        builder.set_issuer_name(&name).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(9).unwrap()).unwrap();
+        builder.set_pubkey(key).unwrap();
+        let digest = match key.id() {
+            openssl::pkey::Id::ED25519 => MessageDigest::null(),
+            _ => MessageDigest::sha256(),
+        };
+        builder.sign(key, digest).unwrap();
+        builder.build().to_pem().unwrap()
+    }
+
+    fn ec(curve: Nid) -> EcKey<Private> {
+        EcKey::generate(&EcGroup::from_curve_name(curve).unwrap()).unwrap()
+    }
+
+    fn proven(key: &[u8], certificate: &[u8]) -> bool {
+        let pair = Chains::default().prove_pair(certificate, key);
+        let chain = Chains::default().prove_chain(&[key, certificate]);
+        let mixed = Chains::default().prove_mixed(&[certificate, key].concat());
+        assert!(pair == chain && chain == mixed);
+        pair
+    }
+
+    #[test]
+    fn each_usual_form_of_key_is_proven() {
+        let rsa = Rsa::generate(2048).unwrap();
+        let key = PKey::from_rsa(rsa.clone()).unwrap();
+        let pem = certificate(&key);
+        assert!(proven(&rsa.private_key_to_pem().unwrap(), &pem));
+        assert!(proven(&key.private_key_to_pem_pkcs8().unwrap(), &pem));
+        for curve in [Nid::X9_62_PRIME256V1, Nid::SECP384R1] {
+            let ec = ec(curve);
+            let key = PKey::from_ec_key(ec.clone()).unwrap();
+            let pem = certificate(&key);
+            assert!(proven(&ec.private_key_to_pem().unwrap(), &pem));
+            assert!(proven(&key.private_key_to_pem_pkcs8().unwrap(), &pem));
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_openssl() {
+        let ec = ec(Nid::X9_62_PRIME256V1);
+        let key = PKey::from_ec_key(ec.clone()).unwrap();
+        let pem = certificate(&key);
+        let locked =
+            key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_128_cbc(), b"secret").unwrap();
+        assert!(!proven(&locked, &pem));
+        let locked = ec.private_key_to_pem_passphrase(Cipher::aes_128_cbc(), b"secret").unwrap();
+        assert!(!proven(&locked, &pem));
+        let ed25519 = PKey::generate_ed25519().unwrap();
+        let ed25519_pem = certificate(&ed25519);
+        assert!(!proven(&ed25519.private_key_to_pem_pkcs8().unwrap(), &ed25519_pem));
+        assert!(!proven(b"", b""));
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_not_proven() {
+        let keys = [0, 1].map(|_| PKey::from_ec_key(ec(Nid::X9_62_PRIME256V1)).unwrap());
+        let rsa = PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap();
+        let pem = certificate(&keys[0]);
+        for other in [&keys[1], &rsa] {
+            assert!(!proven(&other.private_key_to_pem_pkcs8().unwrap(), &pem));
+        }
+    }
+
+    #[test]
+    fn a_second_chain_of_the_same_kind_is_not_proven() {
+        let key = PKey::from_ec_key(ec(Nid::X9_62_PRIME256V1)).unwrap();
+        let (pem, key) = (certificate(&key), key.private_key_to_pem_pkcs8().unwrap());
+        assert!(Chains::default().prove_chain(&[&key, &pem, &pem]));
+        assert!(!Chains::default().prove_chain(&[&key, &pem, &key, &pem]));
+        assert!(!Chains::default().prove_chain(&[&key, &pem, &key]));
+        assert!(!Chains::default().prove_chain(&[&pem, &key]));
+        assert!(!Chains::default().prove_chain(&[&key, &key, &pem]));
+    }
+
+    #[test]
+    fn no_prefix_of_a_pair_is_proven() {
+        let key = PKey::from_ec_key(ec(Nid::X9_62_PRIME256V1)).unwrap();
+        let pem = certificate(&key);
+        let both = [key.private_key_to_pem_pkcs8().unwrap(), pem].concat();
+        let whole = both.len() - 1;
+        for len in 0..whole {
+            assert!(!Chains::default().prove_chain(&[&both[..len]]), "{len}");
+        }
+        assert!(Chains::default().prove_chain(&[&both[..whole]]));
+    }
+
+    #[test]
+    fn no_length_of_an_element_reaches_behind_its_end() {
+        let cases: [&[u8]; 6] =
+            [b"", b"\x30", b"\x30\x05ab", b"\x30\x82\xff", b"\x30\x80", b"\x30\x84\0\0\0\0"];
+        for der in cases {
+            assert!(element(der).is_none(), "{der:?}");
+        }
+        let (first, rest) = element(b"\x02\x01a\x05\0").unwrap();
+        assert_eq!((first.tag, first.content, rest), (2, &b"a"[..], &b"\x05\0"[..]));
+    }
+
+    #[test]
+    fn parameters_are_numbers() {
+        let dh = openssl::dh::Dh::get_2048_256().unwrap().params_to_pem().unwrap();
+        let label = String::from_utf8(dh.clone()).unwrap();
+        assert_eq!(dh_parameters(&dh), label.starts_with("-----BEGIN DH PARAMETERS-----"));
+        let good = b"-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n";
+        assert!(dh_parameters(good));
+        assert!(!dh_parameters(b"hello\n"));
+        assert!(!dh_parameters(&[&good[..], good].concat()));
+    }
 }

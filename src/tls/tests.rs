@@ -26,7 +26,7 @@ use openssl::x509::{X509, X509Name, X509NameBuilder};
 use super::loglevel::LogMask;
 use super::server::TlsServer;
 use super::settings::{Certificates, Settings};
-use super::{CachePolicy, HandshakeFailed, TlsFacts, Tlsmgr, ffi};
+use super::{CachePolicy, HandshakeFailed, SessionKeeper, TlsFacts, ffi};
 use crate::log::captured;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd, TimedFd};
 
@@ -41,7 +41,7 @@ struct FakeTlsmgr {
     asked: Arc<AtomicU32>,
 }
 
-impl Tlsmgr for FakeTlsmgr {
+impl SessionKeeper for FakeTlsmgr {
     fn seed(&self, len: u32) -> Option<Vec<u8>> {
         (!self.absent).then(|| vec![7; len as usize])
     }
