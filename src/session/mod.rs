@@ -349,7 +349,8 @@ impl Smtpd {
 
     /// Closes connections to other services whose time is over; when to come again.
     pub fn tend(&self, now: Instant) -> Option<Instant> {
-        let links = [self.server.rewrite.tend(now), self.server.opener.tend(now)];
+        let tls = self.server.tls.as_ref().and_then(|tls| tls.tend(now));
+        let links = [self.server.rewrite.tend(now), self.server.opener.tend(now), tls];
         links.into_iter().flatten().min()
     }
 }

@@ -75,33 +75,6 @@ impl SessionKeeper for tlsmgr::Tlsmgr {
     }
 }
 
-/// What this server's sessions are called in the cache.
-const CACHE_TYPE: &str = "smtpd";
-
-impl Tlsmgr for tlsmgr::Tlsmgr {
-    fn seed(&self, len: u32) -> Option<Vec<u8>> {
-        self.seed(u8::try_from(len).unwrap_or(u8::MAX))
-    }
-
-    fn policy(&self) -> Option<CachePolicy> {
-        let policy = self.policy(CACHE_TYPE)?;
-        Some(CachePolicy { cachable: policy.cachable, timeout: i64::from(policy.timeout) })
-    }
-
-    fn lookup(&self, id: &[u8]) -> Option<Vec<u8>> {
-        self.lookup(CACHE_TYPE, id)
-    }
-
-    fn update(&self, id: &[u8], session: &[u8]) {
-        // Without the cache the next handshake is a full one.
-        let _ = self.update(CACHE_TYPE, id, session);
-    }
-
-    fn ticket_key(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.ticket_key(name)
-    }
-}
-
 /// A key for tickets: name, AES key, HMAC key, and when it is no longer used for new tickets (seconds
 /// since 1970), as tlsmgr's memory holds it: native byte order.
 #[derive(Debug, Clone, PartialEq, Eq)]
