@@ -73,7 +73,8 @@ pub(crate) fn apply(
     let entry = Entry { table, key, value, action, text: trim_start(text) };
 
     let row = ACTIONS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(action));
-    if let Some((_, run)) = row {
+    if let Some((name, run)) = row {
+        e.steady &= matches!(*name, "OK" | "RELAY" | "DUNNO");
         return run(e, &entry, at);
     }
     // A number is OK: tables that keep the time of a login have such values.
@@ -245,7 +246,7 @@ fn or_default<'a>(text: &'a [u8], default: &'a str) -> &'a [u8] {
     if text.is_empty() { default.as_bytes() } else { text }
 }
 
-fn log_action(e: &Eval<'_>, at: &At<'_>, action: &str, what: &[u8]) {
+fn log_action(e: &mut Eval<'_>, at: &At<'_>, action: &str, what: &[u8]) {
     e.log(action, &fill!("<{}>: {} {}", at.name, at.class.text(), what));
 }
 
@@ -312,6 +313,7 @@ fn list(e: &mut Eval<'_>, entry: &Entry<'_>, at: &At<'_>) -> Outcome {
     }
     let Ok(list) = e.policy.list_of_entry(entry.value) else { return Err(e.server_error()) };
     if list.is_empty() {
+        e.steady = false;
         warning!("access table {} entry {} has empty value", entry.table, entry.value);
         return Ok(Verdict::Permit);
     }

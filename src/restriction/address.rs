@@ -44,6 +44,7 @@ fn check_address(e: &mut Eval<'_>, at: &At<'_>, argument: &Argument, address: &[
     }
     let key = resolved.recipient.as_slice();
     if domain(key).is_none() {
+        e.steady = false;
         warning!("check_mail_access: no @domain in address: {}", key);
         return Ok(Verdict::Dunno);
     }

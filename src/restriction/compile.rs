@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Class;
 use super::rows::{self, Check, LastCheck, Need, PermitCheck, PlainCheck, TableCheck, Takes};
+use super::{Class, remembered};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::table::maps::Maps;
@@ -41,6 +41,8 @@ pub(crate) struct Step {
     /// The word after it.
     next: Option<Vec<u8>>,
     pub(crate) act: Act,
+    /// See [`remembered`](super::remembered).
+    pub(crate) steady: bool,
 }
 
 impl Step {
@@ -306,7 +308,8 @@ impl Compiler<'_, '_> {
                 }
             }
             let next = after.first().map(|next| next.to_vec());
-            steps.push(Step { name: word.to_vec(), next, act });
+            let steady = remembered::is_steady(word, &act, next.is_none());
+            steps.push(Step { name: word.to_vec(), next, act, steady });
             rest = after.get(taken..).unwrap_or_default();
         }
         Ok(List { steps })

@@ -84,6 +84,8 @@ pub(crate) struct Eval<'e> {
     /// The depth at which warn_if_reject stands; 0: nowhere.
     pub(crate) warn_if_reject: usize,
     defer_if_reject: Option<Deferral>,
+    /// So far the same facts would give the same answer, and nothing has been logged or done.
+    pub(crate) steady: bool,
 }
 
 impl<'e> Eval<'e> {
@@ -103,6 +105,7 @@ impl<'e> Eval<'e> {
             depth: 0,
             warn_if_reject: 0,
             defer_if_reject: None,
+            steady: false,
         }
     }
 
@@ -157,6 +160,7 @@ impl<'e> Eval<'e> {
     }
 
     fn step(&mut self, step: &Step, at: &At<'_>) -> Outcome {
+        self.steady &= step.steady;
         match &step.act {
             Act::Plain(check) => check(self, at),
             Act::Permit(check, class) => {
@@ -350,7 +354,7 @@ impl<'e> Eval<'e> {
 
     /// Logs a permit where smtpd_log_access_permit_actions asks for it.
     pub(crate) fn log_permit(
-        &self,
+        &mut self,
         action: &[u8],
         class: Class,
         name: &[u8],
@@ -369,7 +373,8 @@ impl<'e> Eval<'e> {
     }
 
     /// Logs a decision with all that is known of the session.
-    pub(crate) fn log(&self, action: &str, text: &[u8]) {
+    pub(crate) fn log(&mut self, action: &str, text: &[u8]) {
+        self.steady = false;
         super::log_event(&self.policy.config, &self.facts, action, text);
     }
 }

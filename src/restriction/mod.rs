@@ -30,6 +30,7 @@ mod helo;
 mod listed;
 mod lookup;
 mod relay;
+mod remembered;
 pub mod rewrite_clients;
 mod rows;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use client::Clients;
 use compile::{Classes, Compiler, List, Tables};
 use eval::{At, Deferral, Eval, Outcome, Stop, Verdict};
 use listed::Listed;
+use remembered::Remembered;
 
 use crate::config::Config;
 use crate::ipc::rewrite::Resolve;
@@ -178,6 +180,8 @@ pub struct Memo {
     pub(crate) sender_checked: bool,
     /// reject_unlisted_recipient has been asked about this recipient.
     pub(crate) recipient_checked: bool,
+    /// Client, helo and sender lists have said yes to this.
+    remembered: Option<Remembered>,
     /// What went wrong, for notify_classes: warnings of warn_if_reject too, which make no
     /// [`Refusal`]. Whoever reads it empties it.
     pub blamed: Vec<ErrorClass>,
@@ -220,6 +224,8 @@ pub struct Policy {
     has_old_relay_restrictions: bool,
     has_old_relay_order: bool,
     pub(crate) warned_of_check_relay_domains: Cell<bool>,
+    /// See [`remembered`].
+    may_remember: bool,
 }
 
 /// What smtpd_relay_restrictions would be by today's default, without the refusal at its end.
@@ -289,6 +295,7 @@ impl Policy {
             has_old_relay_order: config
                 .has_old_default("smtpd_relay_before_recipient_restrictions"),
             warned_of_check_relay_domains: Cell::new(false),
+            may_remember: remembered::may_remember(config),
             config: Rc::clone(config),
         })
     }
@@ -430,9 +437,7 @@ impl Policy {
         }
         e.memo.recipient_checked = false;
         if self.config.smtpd_delay_reject {
-            self.client_stage(e)?;
-            self.helo_stage(e)?;
-            self.sender_stage(e)?;
+            self.delayed_stages(e)?;
         }
         e.memo.defer_if_permit = e.memo.after_sender;
         e.reset();
@@ -440,6 +445,27 @@ impl Policy {
         e.settle_defer_if_permit()?;
         if self.config.smtpd_reject_unlisted_recipient && !e.actions.discard {
             listed::check_recipient(e, recipient)?;
+        }
+        Ok(Verdict::Dunno)
+    }
+
+    /// The stages before MAIL's end, for one more recipient. What they have said before, and would
+    /// say again without a word in the log, they are not asked again.
+    fn delayed_stages(&self, e: &mut Eval<'_>) -> Outcome {
+        if !e.actions.discard && e.memo.remembered.as_ref().is_some_and(|was| was.is(&e.facts)) {
+            let memo = &mut *e.memo;
+            (memo.after_client, memo.after_helo, memo.after_sender) = (false, false, false);
+            memo.sender_checked = false;
+            return Ok(Verdict::Dunno);
+        }
+        e.memo.remembered = None;
+        e.steady = self.may_remember && !e.actions.discard;
+        self.client_stage(e)?;
+        self.helo_stage(e)?;
+        self.sender_stage(e)?;
+        let deferred = e.memo.after_client || e.memo.after_helo || e.memo.after_sender;
+        if e.steady && !deferred {
+            e.memo.remembered = Some(Remembered::new(&e.facts));
         }
         Ok(Verdict::Dunno)
     }

@@ -3,6 +3,7 @@
 mod actions;
 mod algebra;
 mod lists;
+mod memory;
 mod restrictions;
 mod scripts;
 mod stages;
@@ -33,10 +34,13 @@ smtpd_recipient_restrictions = reject_unauth_destination
 ";
 
 /// A resolver that knows some domains by name.
-struct Domains;
+struct Domains<'a> {
+    asked: &'a RefCell<Vec<String>>,
+}
 
-impl Resolve for Domains {
+impl Resolve for Domains<'_> {
     fn resolve(&self, _sender: &[u8], address: &[u8]) -> Rc<Resolved> {
+        self.asked.borrow_mut().push(String::from_utf8_lossy(address).into_owned());
         let mut recipient = address.to_ascii_lowercase();
         if !recipient.contains(&b'@') && recipient != b"bare" {
             recipient.extend_from_slice(b"@local.example");
@@ -76,6 +80,8 @@ struct Scene {
     memo: Memo,
     actions: Actions,
     slept: RefCell<Vec<Duration>>,
+    /// The addresses that the resolver was asked about.
+    asked: RefCell<Vec<String>>,
 }
 
 /// A scene with these lines in main.cf; the log is empty after that.
@@ -124,6 +130,7 @@ fn open_text(main_cf: &str) -> Result<Scene, String> {
         memo: Memo::default(),
         actions: Actions::default(),
         slept: RefCell::default(),
+        asked: RefCell::default(),
     })
 }
 
@@ -165,7 +172,7 @@ impl Scene {
             ..self.facts(place)
         };
         let sleep = |time| self.slept.borrow_mut().push(time);
-        let env = Env { resolve: &Domains, sleep: &sleep };
+        let env = Env { resolve: &Domains { asked: &self.asked }, sleep: &sleep };
         let said = stage(&self.policy, &env, &facts, &mut memo, &mut actions);
         self.memo = memo;
         self.actions = actions;
