@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 
 use super::compat::Level;
 use super::main_cf::Dictionary;
+use super::ports::KnownPorts;
 use crate::log::{self, Fatal};
 use crate::mail::hostname::valid_hostname;
 use crate::sys::interfaces::{self, Interface};
@@ -24,6 +25,7 @@ pub(crate) struct Facts<'a> {
     /// Of this machine, then of inet_interfaces.
     interfaces: Vec<Interface>,
     pub(super) level: Level,
+    pub(super) ports: KnownPorts,
     pub(super) ipv4: bool,
     pub(super) ipv6: bool,
     pub(super) owner: (u32, u32),
@@ -83,6 +85,7 @@ impl<'a> Facts<'a> {
             stage: Stage::All,
             interfaces: Vec::new(),
             level: Level::default(),
+            ports: KnownPorts::default(),
             ipv4: true,
             ipv6: true,
             owner: (1, 1),
@@ -152,6 +155,7 @@ impl<'a> Facts<'a> {
     pub(super) fn note(&mut self, name: &'static str, value: &[u8]) -> Result<(), Fatal> {
         match name {
             "compatibility_level" => self.level = Level::parse(value)?,
+            "known_tcp_ports" => self.ports = KnownPorts::parse(value),
             "smtputf8_enable" if !self.imagined => log::set_utf8(value == b"yes"),
             name if NOTED.contains(&name) => self.noted.push((name, value.to_vec())),
             _ => {}

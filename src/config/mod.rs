@@ -7,6 +7,7 @@ pub mod expand;
 pub mod kinds;
 pub mod main_cf;
 pub mod parameters;
+mod ports;
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -18,6 +19,7 @@ use self::computed::Facts;
 use self::kinds::Loader;
 use self::main_cf::Dictionary;
 pub use self::parameters::Parameters;
+use self::ports::KnownPorts;
 use crate::log::{self, Fatal};
 
 /// The configuration of this process. The parameters are its fields: `config.smtpd_timeout`.
@@ -26,6 +28,7 @@ pub struct Config {
     parameters: Parameters,
     dictionary: Dictionary,
     level: Level,
+    ports: KnownPorts,
     /// The service field of master.cf (`-n`), as `smtp` or `127.0.0.1:2525`.
     pub service_name: Vec<u8>,
     /// Directory of main.cf.
@@ -103,6 +106,7 @@ impl Config {
             parameters,
             dictionary: source.dictionary,
             level: facts.level,
+            ports: std::mem::take(&mut facts.ports),
             service_name: service_name.to_vec(),
             config_directory: source.config_directory,
             own_addresses: facts.own_addresses(),
