@@ -189,6 +189,7 @@ pub(crate) struct Start<'a> {
     pub(crate) arguments: &'a [&'a str],
     pub(crate) environment: &'a [(&'a str, &'a str)],
     pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: Option<OwnedFd>,
     pub(crate) user: Option<u32>,
     pub(crate) descriptors: bool,
 }
@@ -202,6 +203,7 @@ impl<'a> Start<'a> {
             arguments,
             environment: &[],
             stdin: None,
+            stdout: None,
             user: None,
             descriptors: true,
         }
@@ -242,7 +244,7 @@ impl<'a> Start<'a> {
             .env("GENERATION", "17")
             .envs(self.environment.iter().copied())
             .stdin(self.stdin.map_or_else(Stdio::null, Stdio::from))
-            .stdout(Stdio::piped())
+            .stdout(self.stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         if let Some(user) = self.user {
             command.uid(user);
@@ -294,7 +296,9 @@ impl Master {
         let (tell, told) = mpsc::channel();
         let waiting = std::thread::spawn(move || {
             let mut said = String::new();
-            child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+            if let Some(mut stdout) = child.stdout.take() {
+                stdout.read_to_string(&mut said).unwrap();
+            }
             child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             let status = child.wait().unwrap();
             let _ = tell.send(());
