@@ -3,7 +3,6 @@
 //! A table without `if` and `!` gets an index: for each length of mask the networks in order, so
 //! that a lookup costs a binary search a length and not a look at each rule.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -37,6 +36,25 @@ enum Rule {
         end: Option<u32>,
     },
     EndIf,
+}
+
+/// What orders networks: family, length of mask, address without what stands behind the mask.
+type NetKey = (bool, u8, u128);
+
+fn key_of(net: &IpNet) -> NetKey {
+    match net {
+        IpNet::V4(net) => (true, net.prefix_len(), u128::from(u32::from(net.network()))),
+        IpNet::V6(net) => (false, net.prefix_len(), u128::from(net.network())),
+    }
+}
+
+impl Rule {
+    fn key(&self) -> Option<NetKey> {
+        match self {
+            Self::Match { net, .. } => Some(key_of(&net.net)),
+            _ => None,
+        }
+    }
 }
 
 /// A network, or all that is not in it.
@@ -124,32 +142,33 @@ impl Index {
         if rules.len() < INDEX_FROM {
             return None;
         }
-        let mut nets = BTreeMap::new();
+        let mut order = Vec::with_capacity(rules.len());
         for (place, rule) in rules.iter().enumerate() {
-            let Rule::Match { net: Net { net, inside: true }, .. } = rule else { return None };
-            let key = (net.addr().is_ipv4(), net.prefix_len(), net.network());
-            nets.entry(key).or_insert(u32::try_from(place).ok()?);
+            let Rule::Match { net: Net { inside: true, .. }, .. } = rule else { return None };
+            order.push(u32::try_from(place).ok()?);
         }
+        // Of equal networks the first stays the first, and the only one.
+        let key = |place: &u32| rules.get(*place as usize).and_then(Rule::key);
+        order.sort_by_key(key);
+        order.dedup_by_key(|place| key(place));
+        order.shrink_to_fit();
         let mut parts: Vec<(bool, u8, std::ops::Range<usize>)> = Vec::new();
-        for (at, (v4, len, _)) in nets.keys().enumerate() {
+        for (at, (v4, len, _)) in order.iter().filter_map(key).enumerate() {
             match parts.last_mut() {
-                Some(part) if (part.0, part.1) == (*v4, *len) => part.2.end = at + 1,
-                _ => parts.push((*v4, *len, at..at + 1)),
+                Some(part) if (part.0, part.1) == (v4, len) => part.2.end = at + 1,
+                _ => parts.push((v4, len, at..at + 1)),
             }
         }
-        Some(Self { order: nets.into_values().collect(), parts })
+        Some(Self { order, parts })
     }
 
     /// The first of `rules` whose network has `ip`.
     fn find<'a>(&self, rules: &'a [Rule], ip: &IpAddr) -> Option<&'a Rule> {
-        let network = |place: u32| match rules.get(place as usize) {
-            Some(Rule::Match { net, .. }) => Some(net.net.network()),
-            _ => None,
-        };
+        let key = |place: &u32| rules.get(*place as usize).and_then(Rule::key);
         let found = self.parts.iter().filter(|part| part.0 == ip.is_ipv4()).filter_map(|part| {
-            let wanted = IpNet::new(*ip, part.1).ok()?.network();
+            let wanted = key_of(&IpNet::new(*ip, part.1).ok()?);
             let order = self.order.get(part.2.clone())?;
-            let at = order.binary_search_by_key(&Some(wanted), |place| network(*place)).ok()?;
+            let at = order.binary_search_by_key(&Some(wanted), key).ok()?;
             order.get(at).copied()
         });
         rules.get(found.min()? as usize)

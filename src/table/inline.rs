@@ -74,6 +74,11 @@ fn key_value(text: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
 /// Parts `text` at the first white space or byte of `ends` outside quotes; `None` where a quote
 /// is not closed. A backslash hides the byte after it.
 pub(super) fn quoted_key<'a>(text: &'a [u8], ends: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    // Most keys have neither quote nor backslash.
+    let first = text.iter().position(|byte| is_space(byte) || b"\"\\".contains(byte));
+    if ends.is_empty() && first.is_none_or(|at| is_space(&text[at])) {
+        return Some(text.split_at(first.unwrap_or(text.len())));
+    }
     let mut quoted = false;
     let mut hidden = false;
     let end = text.iter().position(|byte| {

@@ -23,6 +23,7 @@ mod source;
 mod surrogate;
 mod texthash;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use opener::Opener;
@@ -124,8 +125,13 @@ impl Spec<'_> {
     }
 
     /// A key of a table with fixed keys, as it is kept.
-    fn folded(&self, key: &[u8]) -> Vec<u8> {
-        if self.request.fold_fixed { fold(key, self.utf8) } else { key.to_vec() }
+    fn folded<'k>(&self, key: &'k [u8]) -> Cow<'k, [u8]> {
+        let changes = |any, byte: &u8| any | byte.is_ascii_uppercase() | (*byte >= 0x80);
+        if self.request.fold_fixed && key.iter().fold(false, changes) {
+            Cow::Owned(fold(key, self.utf8))
+        } else {
+            Cow::Borrowed(key)
+        }
     }
 }
 

@@ -37,7 +37,12 @@ pub fn parse(pattern: &[u8]) -> Result<IpNet, Vec<u8>> {
 
 /// The address that `text` is, as inet_pton(3) reads it.
 pub fn ip(text: &[u8]) -> Option<IpAddr> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let text_form = std::str::from_utf8(text).ok()?;
+    if text.contains(&b':') {
+        text_form.parse().ok().map(IpAddr::V6)
+    } else {
+        text_form.parse().ok().map(IpAddr::V4)
+    }
 }
 
 /// An address, and the mask behind it.

@@ -15,9 +15,10 @@ pub(crate) struct Pairs {
 pub(crate) struct TooLarge;
 
 impl Pairs {
-    /// No pairs, with room for a text of `len` bytes.
-    pub(crate) fn with_room(len: usize) -> Self {
-        Self { text: Vec::with_capacity(len), ..Self::default() }
+    /// No pairs, with room for `count` of them in a text of `len` bytes.
+    pub(crate) fn with_room(len: usize, count: usize) -> Self {
+        let slots = vec![0; slots_for(count)];
+        Self { text: Vec::with_capacity(len), slots, used: 0 }
     }
 
     /// The value of `key`.
@@ -32,19 +33,29 @@ impl Pairs {
 
     /// Enters `value` under `key`, in place of the value that is there. Both end at a NUL.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
-        let (key, value) = (before_nul(key), before_nul(value));
-        let entry = u32::try_from(self.text.len() + 1).map_err(|_| TooLarge)?;
-        if self.slots.len() * 3 <= (self.used + 1) * 4 {
-            self.grow();
-        }
+        let key = before_nul(key);
+        self.make_room();
         let (slot, there) = self.find(key);
-        self.text.reserve(key.len() + value.len() + 2);
-        for part in [key, value] {
-            self.text.extend_from_slice(part);
-            self.text.push(0);
-        }
-        self.slots[slot] = entry;
         self.used += usize::from(there.is_none());
+        self.enter(slot, key, value)
+    }
+
+    /// Enters `value` under `key` unless there is a value; whether there was none.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<bool, TooLarge> {
+        let key = before_nul(key);
+        self.make_room();
+        let (slot, None) = self.find(key) else { return Ok(false) };
+        self.used += 1;
+        self.enter(slot, key, value)?;
+        Ok(true)
+    }
+
+    fn enter(&mut self, slot: usize, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
+        self.slots[slot] = u32::try_from(self.text.len() + 1).map_err(|_| TooLarge)?;
+        self.text.extend_from_slice(key);
+        self.text.push(0);
+        self.text.extend_from_slice(before_nul(value));
+        self.text.push(0);
         Ok(())
     }
 
@@ -78,9 +89,12 @@ impl Pairs {
         before_nul(&self.text[offset..])
     }
 
-    /// Doubles the slots.
-    fn grow(&mut self) {
-        let len = (self.slots.len() * 2).max(8);
+    /// Sees that there is a slot for one more, and an empty one.
+    fn make_room(&mut self) {
+        let len = slots_for(self.used + 1);
+        if len <= self.slots.len() {
+            return;
+        }
         for entry in std::mem::replace(&mut self.slots, vec![0; len]) {
             if let Some(offset) = (entry as usize).checked_sub(1) {
                 let (slot, _) = self.find(self.key(offset));
@@ -90,13 +104,25 @@ impl Pairs {
     }
 }
 
+/// How many slots are good for `count` keys: a power of two, a quarter of them empty.
+fn slots_for(count: usize) -> usize {
+    (count + count / 3 + 1).next_power_of_two()
+}
+
 fn before_nul(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// FNV-1a: keys stand in the administrator's files, nobody can choose them to collide.
-fn hash(key: &[u8]) -> u32 {
-    key.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+/// Keys stand in the administrator's files, nobody can choose them to collide: a quick hash will do.
+fn hash(key: &[u8]) -> u64 {
+    let mut hash = key.len() as u64;
+    for chunk in key.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+    // The low bits of a product depend on few bits, the high ones on all.
+    hash ^ hash >> 32
 }
 
 #[cfg(test)]
@@ -116,6 +142,12 @@ mod tests {
         assert_eq!(pairs.get(b"key1000"), None);
         assert_eq!(pairs.get(b"key"), None);
         assert!(pairs.slots.len() >= 1000 && pairs.slots.len() <= 2048);
+        let mut pairs = Pairs::with_room(0, 1000);
+        let slots = pairs.slots.len();
+        for i in 0..1000u32 {
+            assert_eq!(pairs.add(&fill!("{}", i % 999), b"x"), Ok(i < 999));
+        }
+        assert_eq!(pairs.slots.len(), slots);
     }
 
     #[test]

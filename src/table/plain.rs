@@ -18,6 +18,14 @@ pub(super) struct Plain {
     pub(super) texts: Vec<u8>,
 }
 
+/// Which ASCII characters stand in a text: one bit each. It tells most keys apart from most patterns
+/// in no time.
+pub(super) fn characters(text: &[u8]) -> u128 {
+    let bit = |byte: &u8| 1u128.checked_shl(u32::from(*byte)).unwrap_or(0);
+    // The NUL that parts texts is none.
+    text.iter().fold(0, |bits, byte| bits | bit(byte)) & !1
+}
+
 /// Whether `key` has the texts.
 pub(super) fn has(key: &[u8], texts: &[u8]) -> bool {
     let mut rest = key;
@@ -243,6 +251,7 @@ mod tests {
         assert!(!has(b"xbyaz", b"a\0b"));
         assert!(!has(b"aba", b"ab\0ba"));
         assert!(has(b"", b""));
+        assert_eq!(characters(b"ab\0\xff"), 1 << b'a' | 1 << b'b');
     }
 
     /// Texts made of `parts`, always the same.

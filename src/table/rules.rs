@@ -107,6 +107,8 @@ struct Pattern<E> {
     groups: bool,
     /// A key without these texts does not match; small letters where case does not count.
     texts: Box<[u8]>,
+    /// The characters of the texts.
+    characters: u128,
     /// Made when it is first needed, where the pattern is plain.
     engine: OnceCell<E>,
 }
@@ -122,9 +124,8 @@ impl<E: Engine> Pattern<E> {
 
     /// Where pattern and groups match.
     fn find(&self, key: &Key, groups: usize) -> Result<Option<Vec<Range<usize>>>, Vec<u8>> {
-        let text =
-            if self.options & E::IGNORE_CASE != 0 { key.small() } else { key.text.to_bytes() };
-        if !plain::has(text, &self.texts) {
+        let key_text = if self.options & E::IGNORE_CASE != 0 { &key.small } else { &key.exact };
+        if self.characters & !key_text.characters != 0 || !plain::has(&key_text.text, &self.texts) {
             return Ok(None);
         }
         self.engine()?.find(&key.text, groups)
@@ -134,12 +135,31 @@ impl<E: Engine> Pattern<E> {
 /// A key, and the same in small letters.
 struct Key {
     text: CString,
-    small: OnceCell<Vec<u8>>,
+    exact: KeyText,
+    small: KeyText,
+}
+
+struct KeyText {
+    text: Vec<u8>,
+    characters: u128,
 }
 
 impl Key {
-    fn small(&self) -> &[u8] {
-        self.small.get_or_init(|| self.text.to_bytes().to_ascii_lowercase())
+    /// The key that C sees.
+    fn of(key: &[u8]) -> Self {
+        let exact = key.split(|byte| *byte == 0).next().unwrap_or_default();
+        let small = exact.to_ascii_lowercase();
+        Self {
+            text: CString::new(exact).unwrap_or_default(),
+            exact: KeyText::of(exact.to_vec()),
+            small: KeyText::of(small),
+        }
+    }
+}
+
+impl KeyText {
+    fn of(text: Vec<u8>) -> Self {
+        Self { characters: plain::characters(&text), text }
     }
 }
 
@@ -153,9 +173,7 @@ impl<E: Engine> Table for Rules<E> {
     }
 
     fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
-        let end = memchr::memchr(0, key).unwrap_or(key.len());
-        let text = CString::new(&key[..end]).unwrap_or_default();
-        Ok(self.first(&Key { text, small: OnceCell::new() }))
+        Ok(self.first(&Key::of(key)))
     }
 }
 
@@ -380,6 +398,7 @@ impl Reader<'_> {
             options: source.options,
             groups,
             texts: Box::default(),
+            characters: 0,
             engine: OnceCell::new(),
         };
         let plain = E::may_be_plain(source.options).then(|| plain::plain(source.pattern)).flatten();
@@ -387,6 +406,7 @@ impl Reader<'_> {
             if source.options & E::IGNORE_CASE != 0 {
                 texts.make_ascii_lowercase();
             }
+            pattern.characters = plain::characters(&texts);
             pattern.texts = texts.into();
             return Some((pattern, groups));
         }

@@ -45,14 +45,14 @@ fn now() -> i64 {
 /// The pairs of a file's text.
 fn parse(spec: &Spec<'_>, text: &[u8]) -> Result<Pairs, Failure> {
     let path = spec.name;
-    let mut pairs = Pairs::with_room(text.len());
+    let count = memchr::memchr_iter(b'\n', text).count();
+    let mut pairs = Pairs::with_room(text.len(), count);
     for (number, line) in Lines::of(text, path) {
         let Some((key, value)) = pair(spec, number, &line) else { continue };
-        let folded = spec.folded(key);
-        if pairs.get(&folded).is_some() {
+        let added = pairs.add(&spec.folded(key), value);
+        if !added.map_err(|_| fill!("{}: file too large", path))? {
             return Err(fill!("{}, line {}: duplicate entry: \"{}\"", path, number, key).into());
         }
-        pairs.set(&folded, value).map_err(|_| fill!("{}: file too large", path))?;
     }
     pairs.shrink();
     Ok(pairs)
