@@ -413,7 +413,10 @@ fn at_level_2_each_step_is_said() {
         "subject=/CN=roaming user",
         "issuer=/CN=Test CA/O=Test",
     ];
-    // Each wait for the client repeats a line.
+    // Each wait for the client repeats a line; OpenSSL 3.2 and later have another word for one.
+    for line in &mut log {
+        *line = line.replace("TLSv1.3 read client compressed", "SSLv3/TLS read client");
+    }
     log.dedup();
     assert_eq!(log[..expected.len()], expected);
     assert!(log[expected.len()].starts_with("Trusted TLS connection"));

@@ -24,11 +24,13 @@ pub(crate) struct Program {
     pub(crate) ours: bool,
 }
 
-/// Ours, and the original where it is installed.
+/// Ours, and the original where it is installed, in the release that ours speaks as.
 pub(crate) fn programs() -> Vec<Program> {
     let ours = Program { path: env!("CARGO_BIN_EXE_smtpd-rs").into(), ours: true };
     let original = Program { path: "/usr/lib/postfix/sbin/smtpd".into(), ours: false };
-    let installed = original.path.exists();
+    let release = Command::new("postconf").args(["-dh", "mail_version"]).output();
+    let speaks_alike = release.is_ok_and(|output| output.stdout.starts_with(b"3.7."));
+    let installed = original.path.exists() && speaks_alike;
     [Some(ours), installed.then_some(original)].into_iter().flatten().collect()
 }
 
