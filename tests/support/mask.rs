@@ -25,7 +25,8 @@ const RULES: &[(&str, &str)] = &[
     (r"(session )[0-9A-F]{40,}(?:&\w=[0-9A-Za-z]+)+", "SESSION"),
     (r"(TLS library problem: error:.*:)[^ :]+\.c:\d+:", "PLACE:"),
     (r"(/(?:incoming|hold|deferred|active)/)[0-9A-Za-z/]+", "QUEUE-ID"),
-    (r"(message_size: +\d+ ).*", ""),
+    (r"(message_size: +).*", "SIZES"),
+    (r"(free space in mail queue: )\d+", "SIZE"),
 ];
 
 impl Mask {

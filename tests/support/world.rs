@@ -229,19 +229,34 @@ impl World {
         writeln!(main, "data_directory = {}", self.text("data"))?;
         writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
         writeln!(main, "maillog_file = {}", self.text("maillog"))?;
+        writeln!(main, "proxy_read_maps = {}", self.proxied(transcripts))?;
         writeln!(main, "maillog_file_prefixes = {}", self.dir.display())?;
         fs::write(self.dir.join("conf/main.cf"), main)?;
 
         let mut master = MASTER_CF.to_owned();
-        writeln!(master, "127.0.0.1:{READY_PORT} inet n - n - - theirs")?;
         for (at, transcript) in transcripts.iter().enumerate() {
             self.write_files(at, transcript)?;
             for side in [Side::Theirs, Side::Ours] {
                 self.write_listener(&mut master, at, transcript, side)?;
             }
         }
+        // Last, so that it is there only if all of the file was understood.
+        writeln!(master, "127.0.0.1:{READY_PORT} inet n - n - - theirs")?;
         fs::write(self.dir.join("conf/master.cf"), master)?;
         Ok(())
+    }
+
+    /// proxymap(8) serves only tables that its own main.cf names.
+    fn proxied(&self, transcripts: &[Transcript]) -> String {
+        let mut tables = Vec::new();
+        for (at, transcript) in transcripts.iter().enumerate() {
+            for (_, value) in &transcript.main_cf {
+                let value = self.fill(value, at);
+                let words = value.split([' ', ',', '{', '}', '=']);
+                tables.extend(words.filter(|w| w.starts_with("proxy:")).map(str::to_owned));
+            }
+        }
+        tables.join(", ")
     }
 
     fn write_files(&self, at: usize, transcript: &Transcript) -> Outcome<()> {
