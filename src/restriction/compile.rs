@@ -319,8 +319,9 @@ impl Compiler<'_, '_> {
         let Some(tables) = &mut self.tables else { return Ok(()) };
         let mut last: &[u8] = b"";
         for word in words {
-            let of_server = last.eq_ignore_ascii_case(b"check_policy_service");
-            if !of_server && (word.first() == Some(&b'{') || word.contains(&b':')) {
+            if last.eq_ignore_ascii_case(b"check_policy_service") {
+                check_server(word)?;
+            } else if word.first() == Some(&b'{') || word.contains(&b':') {
                 tables.register(word)?;
             }
             last = word;
@@ -411,6 +412,26 @@ impl Compiler<'_, '_> {
             }
         }
     }
+}
+
+/// What check_policy_service names is looked at when this process starts, though it is not asked.
+fn check_server(word: &[u8]) -> Result<(), Fatal> {
+    let service = if word.first() == Some(&b'{') {
+        let inside = unbrace(word).map_err(|_| fatal!("policy service syntax error: {}", word))?;
+        let first = words_braced(inside, COMMA_SPACE).next();
+        first.ok_or_else(|| fatal!("empty policy service: \"{}\"", word))?
+    } else {
+        word
+    };
+    let colon = service.iter().position(|byte| *byte == b':').unwrap_or(service.len());
+    let (transport, endpoint) = service.split_at(colon);
+    if transport.is_empty() || endpoint.len() < 2 {
+        return Err(fatal!("need service transport:endpoint instead of \"{}\"", service));
+    }
+    if ![b"inet".as_slice(), b"local", b"unix"].contains(&transport) {
+        return Err(fatal!("invalid transport name: {} in service: {}", transport, service));
+    }
+    Ok(())
 }
 
 /// What is said of a restriction that this version does not have.

@@ -15,9 +15,6 @@ use crate::text::printable::make_printable;
 /// a restriction class that names itself would end the process.
 const DEPTH_LIMIT: usize = 250;
 
-/// The longest reply, without its line end (RFC 5321, section 4.5.3.1.5).
-const REPLY_LIMIT: usize = 510;
-
 /// What a restriction or a list says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -364,9 +361,10 @@ impl<'e> Eval<'e> {
         if self.memo.defer_if_permit || !self.policy.logs_permit(action) {
             return;
         }
-        let mut text = fill!("action={} for {}={}", action, class.text(), name);
+        // As Postfix: without a table a blank is left.
+        let mut text = fill!("action={} for {}={} ", action, class.text(), name);
         if let Some(table) = table {
-            text.extend_from_slice(b" from ");
+            text.extend_from_slice(b"from ");
             text.extend_from_slice(table);
         }
         self.log("permit", &text);
@@ -386,7 +384,8 @@ enum Severity {
     Real,
 }
 
-/// The reply, not too long; where its codes are wrong, a harmless one, with a warning.
+/// The reply; where its codes are wrong, a harmless one, with a warning. As Postfix: it may be
+/// longer than RFC 5321, section 4.5.3.1.5, has it; the cut that is meant to be there does nothing.
 fn checked_reply(code: i32, dsn: &[u8], text: &[u8]) -> Vec<u8> {
     let mut reply = fill!("{} {} {}", code, dsn, text);
     let bad = |what: &str, reply: &mut Vec<u8>| {
@@ -399,6 +398,5 @@ fn checked_reply(code: i32, dsn: &[u8], text: &[u8]) -> Vec<u8> {
     if enhanced_code_length(reply.get(4..).unwrap_or_default()) == 0 {
         bad("DSN detail code", &mut reply);
     }
-    reply.truncate(REPLY_LIMIT);
     reply
 }

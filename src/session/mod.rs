@@ -88,6 +88,10 @@ impl From<Fatal> for Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
+        // HANGUP in an access table.
+        if refusal.text.is_empty() {
+            return Self::Quiet;
+        }
         Self::Refuse(Reply::new(refusal.text), Some(refusal.class))
     }
 }

@@ -53,12 +53,11 @@ fn soft_bounce_makes_refusals_temporary() {
 }
 
 #[test]
-fn a_reply_is_cut_at_510_bytes_and_printable() {
+fn a_reply_is_printable_and_as_long_as_in_postfix() {
     let long = "x".repeat(600);
     let entry = format!("550 a\u{7f}{long}");
     let said = says(&format!("check_client_access inline:{{{{192.0.2.7 = {entry}}}}}"));
-    assert_eq!(said.len(), 510);
-    assert!(said.contains("rejected: a xxx"), "{said}");
+    assert!(said.ends_with(&format!("rejected: a {long}")), "{said}");
 }
 
 #[test]
@@ -190,7 +189,7 @@ fn permits_are_logged_where_asked_for() {
         log(),
         [
             format!("NOQUEUE: {about}RELAY {class} from static:RELAY; {REST}"),
-            format!("NOQUEUE: {about}permit_mynetworks {class}; {REST}"),
+            format!("NOQUEUE: {about}permit_mynetworks {class} ; {REST}"),
         ]
     );
 }

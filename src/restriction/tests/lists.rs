@@ -179,11 +179,29 @@ fn what_has_nothing_to_check_says_nothing() {
 fn wrong_arguments_are_reported_as_by_postfix() {
     assert_eq!(says("reject_rbl_client"), "Ok");
     assert_eq!(log()[0], "warning: restriction reject_rbl_client requires domain name argument");
-    assert_eq!(says("check_policy_service nowhere"), BROKEN);
+    assert_eq!(says("check_policy_service"), BROKEN);
     assert_eq!(
         log()[0],
         "warning: restriction check_policy_service must be followed by transport:server"
     );
+}
+
+#[test]
+fn a_policy_server_that_is_none_is_fatal() {
+    let fatal = |server: &str| {
+        let list = with_recipient_list(&format!("check_policy_service {server}, permit"));
+        open(&list).err()
+    };
+    assert_eq!(fatal("unix:private/policy"), None);
+    assert_eq!(fatal("{ inet:127.0.0.1:10040, timeout=3s }"), None);
+    for (server, text) in [
+        ("nowhere", "need service transport:endpoint instead of \"nowhere\""),
+        ("unix:", "need service transport:endpoint instead of \"unix:\""),
+        ("udp:a", "invalid transport name: udp in service: udp:a"),
+        ("{ }", "empty policy service: \"{ }\""),
+    ] {
+        assert_eq!(fatal(server).as_deref(), Some(text));
+    }
 }
 
 #[test]

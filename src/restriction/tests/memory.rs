@@ -30,7 +30,8 @@ fn the_sender_of_a_message_is_looked_up_once() {
 
 #[test]
 fn whatever_the_lists_look_at_is_looked_at_again_when_it_changes() {
-    let changes: [(fn(&mut Scene), &str); 4] = [
+    type Change = fn(&mut Scene);
+    let changes: [(Change, &str); 4] = [
         (|scene| scene.client.addr = b"192.0.2.9".to_vec(), "Client host rejected"),
         (|scene| scene.helo = Some("bad.example"), "Helo command rejected"),
         (|scene| scene.sender = Some("me@bad.example"), "Sender address rejected"),
