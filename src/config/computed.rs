@@ -29,6 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(super) ipv4: bool,
     pub(super) ipv6: bool,
     pub(super) owner: (u32, u32),
+    pub(super) groups: Vec<u32>,
     pub(super) mynetworks_host: Vec<u8>,
 }
 
@@ -89,6 +90,7 @@ impl<'a> Facts<'a> {
             ipv4: true,
             ipv6: true,
             owner: (1, 1),
+            groups: Vec::new(),
             mynetworks_host: Vec::new(),
         }
     }
@@ -250,6 +252,7 @@ impl<'a> Facts<'a> {
         let default = self.user(&accounts, "default_privs")?;
         self.owner = self.user(&accounts, "mail_owner")?;
         self.check_first_user(&accounts)?;
+        self.groups = accounts.groups_of(self.noted("mail_owner"), self.owner.1);
         let group = self.group(&accounts)?;
         self.check_overlap(default, group)
     }
@@ -595,7 +598,7 @@ fn installed_version(dictionary: &Dictionary) -> Result<Option<Vec<u8>>, Fatal> 
     let row = super::parameters::TABLE.iter().find(|row| row.name == "daemon_directory");
     let directory = directory.unwrap_or_else(|| row.map_or("", |row| row.default).into());
     let Ok(path) = String::from_utf8(fill!("{}/master", directory)) else { return Ok(None) };
-    let Ok(program) = std::fs::read(path) else { return Ok(None) };
+    let Ok(program) = crate::sys::file::read(path) else { return Ok(None) };
     Ok(version_in(&program).map(<[u8]>::to_vec))
 }
 

@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::expand::{self, MacroError};
 use crate::log::Fatal;
+use crate::sys::file::read_rest;
 use crate::text::split::NameValueError;
 
 /// What `-o`, main.cf and the parameters loaded so far say: a text for each name.
@@ -120,7 +120,7 @@ impl Dictionary {
         loop {
             let mut file = File::open(path).map_err(|error| fatal!("open {}: {}", shown, error))?;
             let about = file.metadata().map_err(|error| fatal!("fstat {}: {}", shown, error))?;
-            let text = read_all(&mut file).map_err(|error| fatal!("read {}: {}", shown, error))?;
+            let text = read_rest(&mut file).map_err(|error| fatal!("read {}: {}", shown, error))?;
             self.read_text(shown, &text)?;
             let after = SystemTime::now();
             if !is_hot(about.modified().unwrap_or(SystemTime::UNIX_EPOCH), before, after) {
@@ -130,25 +130,6 @@ impl Dictionary {
             std::thread::sleep(Duration::from_millis(300));
         }
     }
-}
-
-/// What is left of the file; asks neither for its size nor for the place where it is read.
-fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; 16 * 1024];
-    let mut len = 0;
-    loop {
-        if len == text.len() {
-            text.resize(2 * len, 0);
-        }
-        match file.read(&mut text[len..]) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    text.truncate(len);
-    Ok(text)
 }
 
 /// Whether a file of that age may be half written: changed since a second before we began.

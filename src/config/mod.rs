@@ -43,6 +43,8 @@ pub struct Config {
     pub ipv6: bool,
     /// User and group ids of mail_owner.
     pub owner: (u32, u32),
+    /// Groups of mail_owner that are in /etc/group.
+    pub owner_groups: Vec<u32>,
     /// `sendmail -bs`: standard input, and not mail_owner.
     pub stand_alone: bool,
 }
@@ -114,6 +116,7 @@ impl Config {
             ipv4: facts.ipv4,
             ipv6: facts.ipv6,
             owner: facts.owner,
+            owner_groups: facts.groups,
             stand_alone: false,
         })
     }

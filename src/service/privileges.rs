@@ -15,7 +15,8 @@ pub(crate) fn drop(config: &Config, user: bool, root: bool) -> Result<(), Fatal>
     let (uid, gid) = config.owner;
     if user {
         setgid(Gid::from_raw(gid)).map_err(|error| fatal!("setgid({}): {}", gid, words(error)))?;
-        take_groups(&config.mail_owner, gid).map_err(|error| fatal!("initgroups: {}", error))?;
+        take_groups(&config.mail_owner, gid, &config.owner_groups)
+            .map_err(|error| fatal!("initgroups: {}", error))?;
     }
     if root {
         let directory = &config.queue_directory;

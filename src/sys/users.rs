@@ -4,10 +4,11 @@
 //! each read once, and only what is missing there is asked of the name service switch.
 
 use std::ffi::CString;
-use std::{fs, io};
+use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgroups};
 
+use super::file;
 use crate::text::split::{SPACE, words};
 
 /// A user.
@@ -30,8 +31,8 @@ impl Accounts {
     /// Reads them. A file that cannot be read has none.
     pub fn read() -> Self {
         Self {
-            passwd: fs::read("/etc/passwd").unwrap_or_default(),
-            group: fs::read("/etc/group").unwrap_or_default(),
+            passwd: file::read("/etc/passwd").unwrap_or_default(),
+            group: file::read("/etc/group").unwrap_or_default(),
         }
     }
 
@@ -57,6 +58,18 @@ impl Accounts {
         })
     }
 
+    /// The primary group `gid` of a user, and the local groups that list the user.
+    pub fn groups_of(&self, user: &[u8], gid: u32) -> Vec<u32> {
+        let mut groups = vec![gid];
+        for row in rows(&self.group) {
+            let listed = words(row.next, b",").any(|member| member == user);
+            if listed && !groups.contains(&row.id) {
+                groups.push(row.id);
+            }
+        }
+        groups
+    }
+
     /// The first group that has the id.
     pub fn name_of_group(&self, gid: u32) -> Option<Vec<u8>> {
         let local = rows(&self.group).find(|row| row.id == gid).map(|row| row.name.to_vec());
@@ -64,15 +77,15 @@ impl Accounts {
     }
 }
 
-/// Takes on the groups of a user: those of /etc/group. Where the name service switch names other
-/// sources of groups, the C library is asked: it takes a hundred system calls and more.
-pub fn take_groups(name: &[u8], gid: u32) -> io::Result<()> {
-    let switch = fs::read("/etc/nsswitch.conf").unwrap_or_default();
+/// Takes on the groups of a user: `local`, those of /etc/group. Where the name service switch
+/// names other sources of groups, the C library is asked: it takes a hundred system calls and more.
+pub fn take_groups(name: &[u8], gid: u32, local: &[u32]) -> io::Result<()> {
+    let switch = file::read("/etc/nsswitch.conf").unwrap_or_default();
     if !groups_are_local(&switch) {
         return Ok(initgroups(&CString::new(name)?, Gid::from_raw(gid))?);
     }
-    let group = fs::read("/etc/group")?;
-    Ok(setgroups(&groups_of(&group, name, gid))?)
+    let groups: Vec<Gid> = local.iter().map(|id| Gid::from_raw(*id)).collect();
+    Ok(setgroups(&groups)?)
 }
 
 /// Whether groups come from /etc/group alone. systemd adds those of its own dynamic users only.
@@ -93,17 +106,6 @@ fn groups_are_local(switch: &[u8]) -> bool {
         first = false;
         local
     })
-}
-
-fn groups_of(group: &[u8], name: &[u8], gid: u32) -> Vec<Gid> {
-    let mut groups = vec![Gid::from_raw(gid)];
-    for row in rows(group) {
-        let id = Gid::from_raw(row.id);
-        if words(row.next, b",").any(|member| member == name) && !groups.contains(&id) {
-            groups.push(id);
-        }
-    }
-    groups
 }
 
 /// A line of either file: `name:password:id:…`.
@@ -169,10 +171,10 @@ mod tests {
 
     #[test]
     fn groups_are_those_that_list_the_user() {
-        let text =
-            b"root:x:0:\npostdrop:x:106:a,postfix\nopendkim:x:110:postfix\nx:x:105:postfix\n";
-        let ids: Vec<u32> = groups_of(text, b"postfix", 105).iter().map(|id| id.as_raw()).collect();
-        assert_eq!(ids, [105, 106, 110]);
+        let group = b"root:x:0:\npostdrop:x:106:a,postfix\nopendkim:x:110:postfix\n\
+                      x:x:105:postfix\n";
+        let accounts = Accounts { passwd: Vec::new(), group: group.to_vec() };
+        assert_eq!(accounts.groups_of(b"postfix", 105), [105, 106, 110]);
     }
 
     #[test]
