@@ -7,6 +7,7 @@ mod connection;
 mod library_errors;
 mod smtp_stream;
 mod timed_fd;
+mod tls;
 
 pub use connection::Connection;
 pub use library_errors::log_library_errors;

@@ -8,7 +8,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef, SslStream};
 
-use super::{Patience, TimedFd, log_library_errors};
+use super::{Patience, TimedFd, log_library_errors, tls};
 
 /// The conversation is over; there is nobody to reply to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +130,29 @@ impl SmtpStream {
         if self.ended.is_some() {
             return Err(io::ErrorKind::NotConnected.into());
         }
+        self.make_room();
+        let room = &mut self.input[self.end..];
+        let len = match &mut self.channel {
+            Channel::Plain(fd) => fd.read(room)?,
+            Channel::Tls(tls) => tls::read(tls, room)?,
+            Channel::Gone => 0,
+        };
+        self.end += len;
+        Ok(len)
+    }
+
+    /// Reads what there is now.
+    fn read_now(&mut self) {
+        self.make_room();
+        let room = &mut self.input[self.end..];
+        self.end += match &mut self.channel {
+            Channel::Plain(fd) if fd.readable() => fd.read(room).unwrap_or(0),
+            Channel::Tls(tls) => tls::read_now(tls, room),
+            Channel::Plain(_) | Channel::Gone => 0,
+        };
+    }
+
+    fn make_room(&mut self) {
         if self.start > 0 {
             self.input.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -138,14 +161,6 @@ impl SmtpStream {
         if self.input.len() < self.end + self.read_size {
             self.input.resize(self.end + self.read_size, 0);
         }
-        let room = &mut self.input[self.end..];
-        let len = match &mut self.channel {
-            Channel::Plain(fd) => fd.read(room)?,
-            Channel::Tls(tls) => tls.read(room)?,
-            Channel::Gone => 0,
-        };
-        self.end += len;
-        Ok(len)
     }
 
     /// Reads a line, CR and LF included, into `line`. At `limit` bytes without a LF the line is
@@ -188,27 +203,11 @@ impl SmtpStream {
     /// Whether the client has sent more than we have taken: unread, or waiting in the socket (then
     /// it is read). Never waits, not even for the rest of a TLS record.
     pub fn pending(&mut self) -> bool {
-        if self.unread().is_empty() && self.readable() {
-            if let Some(fd) = self.timed_fd() {
-                fd.wait_inside(false);
-            }
+        if self.unread().is_empty() && self.ended.is_none() {
             // An end or an error will be met again by the next read.
-            let _ = self.read_more();
-            if let Some(fd) = self.timed_fd() {
-                fd.wait_inside(true);
-            }
+            self.read_now();
         }
         !self.unread().is_empty()
-    }
-
-    fn readable(&self) -> bool {
-        match &self.channel {
-            Channel::Plain(fd) => fd.readable(),
-            // A record may wait unopened in OpenSSL's buffer, where the kernel has nothing left;
-            // a read that does not wait tells.
-            Channel::Tls(_) => true,
-            Channel::Gone => false,
-        }
     }
 
     /// Puts `bytes` into the output; they are written when input would block, or when much waits.
@@ -229,7 +228,7 @@ impl SmtpStream {
         let result = match &mut self.channel {
             _ if self.ended.is_some() => Err(io::ErrorKind::BrokenPipe.into()),
             Channel::Plain(fd) => fd.write_all(&self.output),
-            Channel::Tls(tls) => tls.write_all(&self.output),
+            Channel::Tls(tls) => tls::write_all(tls, &self.output),
             Channel::Gone => Err(io::ErrorKind::BrokenPipe.into()),
         };
         self.output.clear();
@@ -268,7 +267,10 @@ impl SmtpStream {
         handshake: impl FnOnce(&mut SslStream<TimedFd>) -> Result<(), E>,
     ) -> Result<&SslRef, StartError<E>> {
         let mut tls = match SslStream::new(ssl, fd) {
-            Ok(tls) => Box::new(tls),
+            Ok(mut tls) => {
+                tls.get_mut().wait_inside(false);
+                Box::new(tls)
+            }
             Err(errors) => {
                 self.end(StreamEnd::Lost);
                 return Err(StartError::Library(errors));
@@ -297,9 +299,9 @@ impl SmtpStream {
     pub fn close(&mut self) {
         let _ = self.flush();
         if let Channel::Tls(tls) = &mut self.channel {
-            // The first call sends our goodbye, a second would wait for the client's.
-            if self.ended.is_none() && tls.shutdown().is_ok() && self.await_close {
-                let _ = tls.shutdown();
+            if self.ended.is_none() {
+                // What goes wrong now concerns nobody.
+                let _ = tls::say_goodbye(tls, self.await_close);
             }
         }
         self.channel = Channel::Gone;

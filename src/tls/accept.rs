@@ -206,7 +206,6 @@ impl TlsServer {
 /// The loop of a handshake. OpenSSL does not wait itself, so that its log of states is that of
 /// Postfix.
 fn shake_hands(tls: &mut SslStream<TimedFd>) -> Result<(), Failure> {
-    tls.get_mut().wait_inside(false);
     loop {
         let waited = match ffi::accept(tls.ssl()) {
             Step::Done => break,
@@ -226,7 +225,6 @@ fn shake_hands(tls: &mut SslStream<TimedFd>) -> Result<(), Failure> {
             return Err(error.map_or(Failure::Lost, Failure::Connection));
         }
     }
-    tls.get_mut().wait_inside(true);
     Ok(())
 }
 

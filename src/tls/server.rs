@@ -275,7 +275,10 @@ fn build(
         return None;
     }
     load_dh(&mut ctx, files);
-    set_curves(&mut ctx, &settings.curves);
+    for _ in 0..2 {
+        // As Postfix, which has a second context for SNI: what is wrong is said twice.
+        set_curves(&mut ctx, &settings.curves);
+    }
     set_verification(&mut ctx, settings, files);
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();

@@ -807,6 +807,70 @@ fn pending_sees_into_tls_and_never_waits() {
 }
 
 #[test]
+fn a_client_that_took_too_long_can_still_be_told() {
+    let pki = Pki::new();
+    let server = pki.server();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let client = Client::tls13();
+    thread::scope(|scope| {
+        let talk = scope.spawn(|| client.talk(theirs));
+        let mut stream = stream(ours);
+        server.accept(&mut stream, NAMADDR).unwrap();
+        stream.be_patient(Patience::PerTransfer(Duration::ZERO));
+        assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
+        stream.forget_end();
+        stream.write(b"421 too late\r\n").unwrap();
+        stream.close();
+        assert_eq!(talk.join().unwrap(), Ok((b"421 too late\r\n".to_vec(), false)));
+    });
+}
+
+#[test]
+fn with_fast_shutdown_off_the_goodbye_of_the_client_is_awaited() {
+    let pki = Pki::new();
+    let settings = Settings { await_close: true, ..pki.settings() };
+    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let client = Client::tls13();
+    let said = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut tls = Ssl::new(&client.context).unwrap().connect(theirs).unwrap();
+            assert_eq!(tls.read(&mut [0; 10]).unwrap(), 0);
+            said.store(true, Ordering::SeqCst);
+            tls.shutdown().unwrap();
+        });
+        let mut stream = stream(ours);
+        server.accept(&mut stream, NAMADDR).unwrap();
+        stream.close();
+        assert!(said.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn a_broken_record_ends_the_stream_with_a_warning() {
+    let pki = Pki::new();
+    let server = pki.server();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let client = Client::tls13();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let raw = theirs.try_clone().unwrap();
+            let tls = Ssl::new(&client.context).unwrap().connect(theirs).unwrap();
+            (&raw).write_all(b"\x17\x03\x03\x00\x20 this is not what was encrypted..").unwrap();
+            let _ = (&raw).read_to_end(&mut Vec::new());
+            drop(tls);
+        });
+        let mut stream = stream(ours);
+        server.accept(&mut stream, NAMADDR).unwrap();
+        captured::take();
+        assert_eq!(stream.fill(), Err(StreamEnd::Lost));
+        stream.close();
+    });
+    assert!(log()[0].starts_with("warning: TLS library problem: error:0A000"));
+}
+
+#[test]
 fn much_passes_both_ways() {
     let pki = Pki::new();
     let server = pki.server();

@@ -1,0 +1,67 @@
+//! Reads and writes over TLS. OpenSSL never waits: it says what it waits for, and we do. So its
+//! state stays good when our patience ends: the client can still be told.
+
+use std::io;
+
+use openssl::ssl::{Error, ErrorCode, SslStream};
+
+use super::TimedFd;
+
+/// Reads what there is, waiting for it; 0 is the end.
+pub(super) fn read(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match tls.ssl_read(room) {
+            Ok(len) => return Ok(len),
+            Err(error) if is_end(&error) => return Ok(0),
+            Err(error) => wait(tls, error)?,
+        }
+    }
+}
+
+/// Reads what there is now; 0 where there is nothing, or the end.
+pub(super) fn read_now(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> usize {
+    tls.ssl_read(room).unwrap_or(0)
+}
+
+/// Writes it all.
+pub(super) fn write_all(tls: &mut SslStream<TimedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match tls.ssl_write(bytes) {
+            Ok(len) => bytes = &bytes[len..],
+            Err(error) if is_end(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(error) => wait(tls, error)?,
+        }
+    }
+    Ok(())
+}
+
+/// Says goodbye; `await_close`: waits until the client says it too.
+pub(super) fn say_goodbye(tls: &mut SslStream<TimedFd>, await_close: bool) -> io::Result<()> {
+    // The first call sends our goodbye, a second waits for the client's.
+    for _ in 0..=usize::from(await_close) {
+        while let Err(error) = tls.shutdown() {
+            if is_end(&error) {
+                return Ok(());
+            }
+            wait(tls, error)?;
+        }
+    }
+    Ok(())
+}
+
+/// The client is gone, or said goodbye.
+fn is_end(error: &Error) -> bool {
+    match error.code() {
+        ErrorCode::ZERO_RETURN => true,
+        ErrorCode::SYSCALL => error.io_error().is_none() && error.ssl_error().is_none(),
+        _ => false,
+    }
+}
+
+fn wait(tls: &mut SslStream<TimedFd>, error: Error) -> io::Result<()> {
+    match error.code() {
+        ErrorCode::WANT_READ => tls.get_mut().wait_readable(),
+        ErrorCode::WANT_WRITE => tls.get_mut().wait_writable(),
+        _ => Err(error.into_io_error().unwrap_or_else(io::Error::other)),
+    }
+}
