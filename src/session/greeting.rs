@@ -190,6 +190,7 @@ impl Session<'_> {
     }
 
     fn last_words(&mut self, code: &str, text: &str) {
+        self.chat.stream.forget_end();
         self.chat.be_patient();
         let reply = Reply::new(fill!("{} {} {}", code, self.config().myhostname, text));
         // The client may be gone; there is nobody to tell.
