@@ -177,13 +177,12 @@ impl Index {
 
 /// Opens `cidr:/file` or `cidr:{{rule}, …}`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
-    let text = source::text("cidr", spec.name)?
-        .map_err(|error| fatal!("cidr map {}: read error: {}", spec.name, error))?;
     let mut table =
         Cidr { name: spec.full_name(), rules: Vec::new(), values: Vec::new(), index: None };
     let mut blocks = Blocks::default();
-    for (number, line) in Lines::of(&text, source::path(spec.name)) {
-        match parse(&mut table, blocks.depth(), &line) {
+    let mut lines = Lines::of(source::open("cidr", spec.name)?, source::path(spec.name));
+    while let Some((number, line)) = lines.line() {
+        match parse(&mut table, blocks.depth(), line) {
             Ok(rule) => {
                 let place = table.rules.len();
                 match &rule {
@@ -201,6 +200,7 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
     for number in blocks.open() {
         warning!("cidr map {}, line {}: IF has no matching ENDIF", spec.name, number);
     }
+    lines.end().map_err(|error| fatal!("cidr map {}: read error: {}", spec.name, error))?;
     table.rules.shrink_to_fit();
     table.values.shrink_to_fit();
     table.index = Index::of(&table.rules);

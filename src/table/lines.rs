@@ -1,7 +1,7 @@
 //! Logical lines of a table file (postmap(1)): a line that begins with blanks goes on with the
 //! one before; empty lines and those whose first text is `#` don't count, wherever they stand.
 
-use std::borrow::Cow;
+use std::io::{self, BufRead};
 
 /// White space as the C library sees it.
 pub(crate) fn is_space(byte: &u8) -> bool {
@@ -20,70 +20,91 @@ pub(crate) fn trim_end(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-/// A logical line: the number of its first physical line, and its text up to the first NUL.
-pub(crate) type Line<'a> = (u32, Cow<'a, [u8]>);
-
 /// The logical lines of a text.
-pub(crate) struct Lines<'a> {
+pub(crate) struct Lines<'a, R> {
     /// The file, for warnings.
     path: &'a [u8],
-    /// What is still to be read.
-    rest: &'a [u8],
+    reader: R,
     /// Physical lines read.
     count: u32,
+    /// The line in hand.
+    text: Vec<u8>,
+    error: Option<io::Error>,
 }
 
-impl<'a> Lines<'a> {
-    /// The lines of `text`, which stands in the file `path`.
-    pub(crate) fn of(text: &'a [u8], path: &'a [u8]) -> Self {
-        Self { path, rest: text, count: 0 }
+impl<'a, R: BufRead> Lines<'a, R> {
+    /// The lines that `reader` gives, which stand in the file `path`.
+    pub(crate) fn of(reader: R, path: &'a [u8]) -> Self {
+        Self { path, reader, count: 0, text: Vec::new(), error: None }
     }
 
-    /// The next physical line, without its newline.
-    fn physical(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let end = memchr::memchr(b'\n', self.rest);
-        let (line, rest) = match end {
-            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
-            None => (self.rest, &b""[..]),
-        };
-        self.rest = rest;
-        self.count = self.count.saturating_add(1);
-        Some(line)
-    }
-
-    /// Whether the next physical line belongs to the one before.
-    fn goes_on(&self) -> bool {
-        self.rest.first().is_some_and(|byte| *byte == b'#' || is_space(byte))
-    }
-
-    /// The next logical line, as it stands.
-    fn logical(&mut self) -> Option<Line<'a>> {
-        let mut text: Cow<'a, [u8]> = Cow::Borrowed(b"");
-        let mut first = 0;
-        while let Some(line) = self.physical() {
-            if !matches!(trim_start(line).first(), None | Some(b'#')) {
-                if text.is_empty() {
-                    first = self.count;
-                    text = Cow::Borrowed(line);
-                } else {
-                    text.to_mut().extend_from_slice(line);
-                }
+    /// The next logical line: the number of its first physical line, and its text up to the first
+    /// NUL, as C sees it.
+    pub(crate) fn line(&mut self) -> Option<(u32, &[u8])> {
+        loop {
+            let number = self.logical()?;
+            if !self.text.first().is_some_and(is_space) {
+                let end = memchr::memchr(0, &self.text).unwrap_or(self.text.len());
+                return Some((number, &self.text[..end]));
             }
-            if !text.is_empty() && !self.goes_on() {
+            self.warn_start();
+        }
+    }
+
+    /// Whether all could be read.
+    pub(crate) fn end(self) -> io::Result<()> {
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Takes the next logical line in hand: the number of its first physical line.
+    fn logical(&mut self) -> Option<u32> {
+        self.text.clear();
+        let mut first = 0;
+        loop {
+            let start = self.text.len();
+            if !self.physical() {
+                break;
+            }
+            match trim_start(&self.text[start..]).first() {
+                None | Some(b'#') => self.text.truncate(start),
+                _ if start == 0 => first = self.count,
+                _ => {}
+            }
+            if !self.text.is_empty() && !self.goes_on() {
                 break;
             }
         }
-        if text.is_empty() { None } else { Some((first, text)) }
+        (!self.text.is_empty()).then_some(first)
+    }
+
+    /// Adds the next physical line, without its newline; whether there was one.
+    fn physical(&mut self) -> bool {
+        match self.reader.read_until(b'\n', &mut self.text) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => {
+                self.error = Some(error);
+                return false;
+            }
+        }
+        if self.text.ends_with(b"\n") {
+            self.text.pop();
+        }
+        self.count = self.count.saturating_add(1);
+        true
+    }
+
+    /// Whether the next physical line belongs to the one before.
+    fn goes_on(&mut self) -> bool {
+        let first = self.reader.fill_buf().ok().and_then(|text| text.first());
+        first.is_some_and(|byte| *byte == b'#' || is_space(byte))
     }
 
     /// Says that a text begins with blanks but goes on with nothing.
-    fn warn_start(&self, text: &[u8]) {
-        let (text, dots) = match text.get(..30) {
-            Some(head) if text.len() > 30 => (head, "..."),
-            _ => (text, ""),
+    fn warn_start(&self) {
+        let (text, dots) = match self.text.get(..30) {
+            Some(head) if self.text.len() > 30 => (head, "..."),
+            _ => (&self.text[..], ""),
         };
         warning!(
             "{}: logical line must not start with whitespace: \"{}{}\"",
@@ -94,42 +115,14 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
-
-    fn next(&mut self) -> Option<Line<'a>> {
-        loop {
-            let (number, text) = self.logical()?;
-            if text.first().is_some_and(is_space) {
-                self.warn_start(&text);
-                continue;
-            }
-            return Some((number, before_nul(text)));
-        }
-    }
-}
-
-/// What C sees of a text.
-fn before_nul(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    match memchr::memchr(0, &text) {
-        None => text,
-        Some(end) => match text {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-            Cow::Owned(mut text) => {
-                text.truncate(end);
-                Cow::Owned(text)
-            }
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::captured;
 
     fn lines(text: &[u8]) -> Vec<(u32, Vec<u8>)> {
-        Lines::of(text, b"/f").map(|(number, text)| (number, text.into_owned())).collect()
+        let mut lines = Lines::of(text, b"/f");
+        std::iter::from_fn(|| lines.line().map(|(number, text)| (number, text.to_vec()))).collect()
     }
 
     fn line(number: u32, text: &str) -> (u32, Vec<u8>) {

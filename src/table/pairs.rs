@@ -1,24 +1,37 @@
 //! Keys and values in memory: all in one text, with an index of offsets over it.
 
-/// A map from keys to values. None of them holds a NUL: in the text each pair is key, NUL, value,
-/// NUL. The index is a hash table of offsets into the text, 0 where a slot is empty, else the
-/// offset plus one; its length is a power of two.
+/// A map from keys to values. None of them holds a NUL.
+///
+/// In the text each entry is the offset of its value, in four bytes, and key and NUL; where the
+/// value is not that of the entry before, value and NUL follow. The index is a hash table of
+/// offsets of entries, 0 where a slot is empty, else the offset plus one; its length is a power
+/// of two.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     text: Vec<u8>,
     slots: Vec<u32>,
     used: usize,
+    /// The value of the entry before.
+    value: Option<u32>,
 }
+
+/// The most room that is taken in advance.
+const ROOM_LIMIT: usize = 1 << 26;
+/// What is taken for the length of a line as long as nothing is read.
+const LINE_LENGTH: usize = 64;
+/// The length of an offset.
+const OFFSET: usize = size_of::<u32>();
 
 /// The text is larger than the index can tell: 4 GB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
 impl Pairs {
-    /// No pairs, with room for `count` of them in a text of `len` bytes.
-    pub(crate) fn with_room(len: usize, count: usize) -> Self {
-        let slots = vec![0; slots_for(count)];
-        Self { text: Vec::with_capacity(len), slots, used: 0 }
+    /// No pairs, with room for those in a file of `len` bytes.
+    pub(crate) fn with_room(len: u64) -> Self {
+        let len = usize::try_from(len).map_or(ROOM_LIMIT, |len| len.min(ROOM_LIMIT));
+        let slots = vec![0; slots_for(len / LINE_LENGTH)];
+        Self { text: Vec::with_capacity(len), slots, ..Self::default() }
     }
 
     /// The value of `key`.
@@ -28,7 +41,7 @@ impl Pairs {
             return None;
         }
         let (_, offset) = self.find(key);
-        Some(before_nul(&self.text[offset? + key.len() + 1..]))
+        self.value_at(offset?)
     }
 
     /// Enters `value` under `key`, in place of the value that is there. Both end at a NUL.
@@ -51,11 +64,23 @@ impl Pairs {
     }
 
     fn enter(&mut self, slot: usize, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
-        self.slots[slot] = u32::try_from(self.text.len() + 1).map_err(|_| TooLarge)?;
+        let offset = |place: usize| u32::try_from(place).map_err(|_| TooLarge);
+        let value = before_nul(value);
+        let entry = offset(self.text.len() + 1)?;
+        let there = self.value.filter(|at| before_nul(&self.text[*at as usize..]) == value);
+        let value_at = match there {
+            Some(at) => at,
+            None => offset(self.text.len() + OFFSET + key.len() + 1)?,
+        };
+        self.text.extend_from_slice(&value_at.to_ne_bytes());
         self.text.extend_from_slice(key);
         self.text.push(0);
-        self.text.extend_from_slice(before_nul(value));
-        self.text.push(0);
+        if there.is_none() {
+            self.text.extend_from_slice(value);
+            self.text.push(0);
+        }
+        self.value = Some(value_at);
+        self.slots[slot] = entry;
         Ok(())
     }
 
@@ -77,16 +102,25 @@ impl Pairs {
             let Some(offset) = (self.slots[slot] as usize).checked_sub(1) else {
                 return (slot, None);
             };
-            if self.text[offset..].strip_prefix(key).is_some_and(|rest| rest.first() == Some(&0)) {
+            if self.text[offset + OFFSET..]
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.first() == Some(&0))
+            {
                 return (slot, Some(offset));
             }
             slot = (slot + 1) & mask;
         }
     }
 
-    /// The key at `offset`.
+    /// The key of the entry at `offset`.
     fn key(&self, offset: usize) -> &[u8] {
-        before_nul(&self.text[offset..])
+        before_nul(&self.text[offset + OFFSET..])
+    }
+
+    /// The value of the entry at `offset`.
+    fn value_at(&self, offset: usize) -> Option<&[u8]> {
+        let at = u32::from_ne_bytes(*self.text.get(offset..)?.first_chunk()?);
+        self.text.get(at as usize..).map(before_nul)
     }
 
     /// Sees that there is a slot for one more, and an empty one.
@@ -134,15 +168,15 @@ mod tests {
         let mut pairs = Pairs::default();
         assert_eq!(pairs.get(b"a"), None);
         for i in 0..1000u32 {
-            pairs.set(&fill!("key{}", i), &fill!("value {}", i)).unwrap();
+            pairs.set(&fill!("key{}", i), &fill!("value {}", i / 3)).unwrap();
         }
         for i in 0..1000u32 {
-            assert_eq!(pairs.get(&fill!("key{}", i)), Some(&fill!("value {}", i)[..]));
+            assert_eq!(pairs.get(&fill!("key{}", i)), Some(&fill!("value {}", i / 3)[..]));
         }
         assert_eq!(pairs.get(b"key1000"), None);
         assert_eq!(pairs.get(b"key"), None);
         assert!(pairs.slots.len() >= 1000 && pairs.slots.len() <= 2048);
-        let mut pairs = Pairs::with_room(0, 1000);
+        let mut pairs = Pairs::with_room(64_000);
         let slots = pairs.slots.len();
         for i in 0..1000u32 {
             assert_eq!(pairs.add(&fill!("{}", i % 999), b"x"), Ok(i < 999));
@@ -158,7 +192,12 @@ mod tests {
         pairs.set(b"a", b"2").unwrap();
         assert_eq!(pairs.get(b"a"), Some(&b"2"[..]));
         assert_eq!(pairs.get(b""), Some(&b"empty"[..]));
-        assert_eq!(pairs.used, 2);
+        pairs.set(b"b", b"2").unwrap();
+        pairs.set(b"c", b"").unwrap();
+        pairs.set(b"d", b"").unwrap();
+        assert_eq!(pairs.get(b"b"), Some(&b"2"[..]));
+        assert_eq!((pairs.get(b"c"), pairs.get(b"d")), (Some(&b""[..]), Some(&b""[..])));
+        assert_eq!(pairs.used, 5);
     }
 
     #[test]

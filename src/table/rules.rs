@@ -219,11 +219,12 @@ impl<E: Engine> Rules<E> {
 
 /// Opens a table of rules: a file, or `{{rule}, …}`.
 pub(super) fn open<E: Engine>(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
-    let text = source::text(E::KIND, spec.name)?.unwrap_or_default();
     let mut rules: Vec<Rule<E>> = Vec::new();
     let mut blocks = Blocks::default();
-    for (line, text) in Lines::of(&text, source::path(spec.name)) {
-        let text = trim_end(&text);
+    // As Postfix: what cannot be read is not there.
+    let mut lines = Lines::of(source::open(E::KIND, spec.name)?, source::path(spec.name));
+    while let Some((line, text)) = lines.line() {
+        let text = trim_end(text);
         let reader = Reader { spec, line };
         let Some(rule) = reader.rule::<E>(text, blocks.depth()) else { continue };
         match &rule {

@@ -2,34 +2,37 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Failure;
 use crate::text::split::{self, COMMA_SPACE};
 
+/// How much is read at once.
+const BLOCK: usize = 32 * 1024;
+
+/// What a table is read from.
+pub(crate) type Source = Box<dyn BufRead>;
+
 /// An open file of a table.
 pub(crate) fn file(name: &[u8]) -> io::Result<File> {
     File::open(Path::new(OsStr::from_bytes(name)))
 }
 
-/// The whole text of `file`.
-pub(crate) fn content(mut file: &File) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    Ok(text)
+/// Reads a file.
+pub(crate) fn reader<R: Read>(file: R) -> BufReader<R> {
+    BufReader::with_capacity(BLOCK, file)
 }
 
-/// The text of a table whose name is a file, or its lines: `{{line}, {line}…}`. What was wrong
-/// with reading an open file is left to the caller.
-pub(crate) fn text(kind: &str, name: &[u8]) -> Result<io::Result<Vec<u8>>, Failure> {
+/// Reads a table whose name is a file, or its lines: `{{line}, {line}…}`.
+pub(crate) fn open(kind: &str, name: &[u8]) -> Result<Source, Failure> {
     if name.starts_with(b"{") {
         let text = lines(name).map_err(|error| fill!("{} map: {}", kind, error))?;
-        return Ok(Ok(text));
+        return Ok(Box::new(Cursor::new(text)));
     }
     let file = file(name).map_err(|error| fill!("open {}: {}", name, error))?;
-    Ok(content(&file))
+    Ok(Box::new(reader(file)))
 }
 
 /// What `Lines` calls a text that `name` gives (as Postfix calls its stream).

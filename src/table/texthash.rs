@@ -2,6 +2,7 @@
 //!
 //! Each logical line is `key whitespace value`; a key may have blanks between quotes, which stay.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -24,10 +25,12 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
     loop {
         let file =
             source::file(path).map_err(|error| fill!("open database {}: {}", path, error))?;
-        let text = source::content(&file).map_err(|error| fatal!("read {}: {}", path, error))?;
-        let pairs = parse(spec, &text)?;
-        let status =
-            file.metadata().map_err(|error: io::Error| fatal!("fstat {}: {}", path, error))?;
+        let status = |file: &File| {
+            file.metadata().map_err(|error: io::Error| fatal!("fstat {}: {}", path, error))
+        };
+        let mut pairs = Pairs::with_room(status(&file)?.len());
+        read(spec, &file, &mut pairs)?;
+        let status = status(&file)?;
         let after = now();
         if status.mtime() < before - 1 || status.mtime() > after {
             return Ok(Box::new(InMemory { name: spec.full_name(), pairs }));
@@ -42,20 +45,20 @@ fn now() -> i64 {
     time::since_epoch(time::now()).0
 }
 
-/// The pairs of a file's text.
-fn parse(spec: &Spec<'_>, text: &[u8]) -> Result<Pairs, Failure> {
+/// Reads the pairs in a file.
+fn read(spec: &Spec<'_>, file: &File, pairs: &mut Pairs) -> Result<(), Failure> {
     let path = spec.name;
-    let count = memchr::memchr_iter(b'\n', text).count();
-    let mut pairs = Pairs::with_room(text.len(), count);
-    for (number, line) in Lines::of(text, path) {
-        let Some((key, value)) = pair(spec, number, &line) else { continue };
+    let mut lines = Lines::of(source::reader(file), path);
+    while let Some((number, line)) = lines.line() {
+        let Some((key, value)) = pair(spec, number, line) else { continue };
         let added = pairs.add(&spec.folded(key), value);
         if !added.map_err(|_| fill!("{}: file too large", path))? {
             return Err(fill!("{}, line {}: duplicate entry: \"{}\"", path, number, key).into());
         }
     }
+    lines.end().map_err(|error| fatal!("read {}: {}", path, error))?;
     pairs.shrink();
-    Ok(pairs)
+    Ok(())
 }
 
 /// Key and value of a line; `None` where there are none, which is logged.
