@@ -316,6 +316,78 @@ fn the_watchdog_ends_a_process_that_hangs() {
     });
 }
 
+#[test]
+fn the_watchdog_ends_a_process_whose_client_says_nothing() {
+    with_each(|program| {
+        let place = Place::new("daemon_timeout = 3s\n");
+        let (mut master, listener) = waiting(program, &place, &[]);
+        let mut client = listener.connect();
+        client.read_exact(&mut [0; 3]).unwrap();
+        place.record_with("fatal: watchdog timeout");
+        assert_eq!(master.end().0.code(), Some(1));
+    });
+}
+
+#[test]
+fn the_thirteenth_error_ends_a_process() {
+    with_each(|program| {
+        let place = Place::new("");
+        let path = place.queue().join("private/smtpd");
+        let listener = Listener::unix(&path);
+        let mut master = Start::new(program, &place, &["-t", "pass", "-u"]).with(&[&listener]);
+        for _ in 1..=13 {
+            drop(UnixStream::connect(&path).unwrap());
+            place.record_with("error: accept connection: ");
+        }
+        let record = place.record_with("fatal: ");
+        assert!(record.ends_with("fatal: too many errors - program terminated"), "{record}");
+        assert_eq!(master.end().0.code(), Some(1));
+    });
+}
+
+#[test]
+fn the_log_is_reached_from_the_jail() {
+    with_each(|program| {
+        let place = Place::new("");
+        let (_master, listener) = waiting(program, &place, &["-c"]);
+        greeted(listener.connect());
+        place.record_with(": connect from ");
+        place.record_with(": disconnect from ");
+    });
+}
+
+#[test]
+fn a_process_without_log_serves_clients_all_the_same() {
+    with_each(|program| {
+        let place = Place::new("");
+        fs::remove_file(place.queue().join("public/postlog")).unwrap();
+        let (mut master, _listener) = started(program, &place, &["-c"]);
+        master.leave();
+        master.ends_well();
+    });
+}
+
+#[test]
+fn a_debugger_is_run_when_asked_for() {
+    with_each(|program| {
+        for (arguments, environment) in [
+            (&["-l", "-D", "-t", "inet", "-u"][..], &[][..]),
+            (&["-lutinet"], &[("MAIL_DEBUG", "")]),
+        ] {
+            let place = Place::new("debugger_command = echo $process_id >pid/debugged\n");
+            let listener = Listener::inet();
+            let start = Start { environment, ..Start::new(program, &place, arguments) };
+            let mut master = start.with(&[&listener]);
+            greeted(listener.connect());
+            assert!(!master.status() && master.status());
+            let pid = master.pid();
+            place.record_with(&format!(": running: echo {pid} >pid/debugged"));
+            let written = fs::read_to_string(place.queue().join("pid/debugged")).unwrap();
+            assert_eq!(written, format!("{pid}\n"));
+        }
+    });
+}
+
 /// The original is called as it is run; ours is smtpd.
 fn tag(program: &Program) -> &'static str {
     if program.ours { "smtpd" } else { "smtpd-rs" }
