@@ -69,7 +69,7 @@ impl Server {
         let rewrite_clients = RewriteClients::open(config, &mut opener)?;
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
-            spec => Some(opener.open(spec, Request::default())?),
+            spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
         let switches = Switches::of(config)?;
         let tls = if switches.use_tls {
