@@ -106,6 +106,23 @@ mod tests {
     }
 
     #[test]
+    fn no_short_text_is_too_odd() {
+        const BYTES: &[u8] = b"<>@:;,.\"\\([])a \xff";
+        for number in 0..BYTES.len().pow(4) {
+            let text: Vec<u8> =
+                (0..4).map(|i| BYTES[number / BYTES.len().pow(i) % BYTES.len()]).collect();
+            let Ok(address) = extract(&text, LAX) else {
+                assert!(extract(&text, STRICT).is_err());
+                continue;
+            };
+            assert!(address.len() <= text.len() + 1);
+            // Whoever is strict takes less, and finds the same.
+            let strict = extract(&text, STRICT);
+            assert!(strict.is_err() || strict == Ok(address), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
     fn bytes_that_are_not_utf8_stay() {
         assert_eq!(extract(b"<\"\xff\x80\"@b>", LAX), Ok(b"\xff\x80@b".to_vec()));
     }
