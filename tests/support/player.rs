@@ -3,17 +3,14 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
-use openssl::ssl::{
-    ShutdownState, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslSession,
-    SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{ShutdownState, SslStream};
 
+use super::handshake::{self, Handshakes};
 use super::transcript::{self, Session, Step, Tls, Transcript};
 use super::world::{Side, World};
 
@@ -53,7 +50,7 @@ pub(crate) fn play(
     reading: Reading,
 ) -> Run {
     let mut run = Run::default();
-    let mut tls = Tickets::default();
+    let mut tls = Handshakes::default();
     for (number, session) in transcript.sessions.iter().enumerate() {
         if number > 0 {
             run.dialogue.push("--".to_owned());
@@ -93,13 +90,6 @@ impl Run {
     }
 }
 
-/// What is kept of TLS from session to session.
-#[derive(Default)]
-struct Tickets {
-    context: Option<SslContext>,
-    session: Arc<Mutex<Option<SslSession>>>,
-}
-
 enum Line {
     Plain(TcpStream),
     Tls(SslStream<TcpStream>),
@@ -111,7 +101,7 @@ struct Player<'w> {
     at: usize,
     side: Side,
     reading: Reading,
-    tls: &'w mut Tickets,
+    tls: &'w mut Handshakes,
     line: Line,
     input: Vec<u8>,
 }
@@ -266,74 +256,14 @@ impl Player<'_> {
             return "S! tls without a connection".to_owned();
         };
         let _ = stream.set_read_timeout(Some(PATIENCE));
-        match self.connect_tls(stream, how) {
+        match self.tls.connect(stream, how, &self.world.tls("")) {
             Ok(stream) => {
-                let ssl = stream.ssl();
-                let cipher = ssl.current_cipher().map_or("", |cipher| cipher.name());
-                let reused = if ssl.session_reused() { " reused" } else { "" };
-                let said = format!("S! tls {} {cipher}{reused}", ssl.version_str());
+                let said = handshake::summary(stream.ssl());
                 self.line = Line::Tls(stream);
                 said
             }
             Err(_) => "S! tls failed".to_owned(),
         }
-    }
-
-    fn connect_tls(
-        &mut self,
-        stream: TcpStream,
-        how: &Tls,
-    ) -> Result<SslStream<TcpStream>, Box<dyn std::error::Error>> {
-        let context = match self.tls.context.take().filter(|_| how.resume) {
-            Some(context) => context,
-            None => self.context(how)?,
-        };
-        let mut ssl = openssl::ssl::Ssl::new(&context)?;
-        if let Some(name) = &how.sni {
-            ssl.set_hostname(name)?;
-        }
-        let kept = self.tls.session.lock().map_err(|_| "poisoned")?.take();
-        if let Some(session) = kept.filter(|_| how.resume) {
-            // SAFETY: the session was made with the same context, which `resume` takes again.
-            unsafe { ssl.set_session(&session)? };
-        }
-        self.tls.context = Some(context);
-        Ok(ssl.connect(stream).map_err(|error| error.to_string())?)
-    }
-
-    fn context(&self, how: &Tls) -> Result<SslContext, Box<dyn std::error::Error>> {
-        let mut builder = SslContextBuilder::new(SslMethod::tls_client())?;
-        builder.set_verify(SslVerifyMode::NONE);
-        builder
-            .set_min_proto_version(how.min.as_deref().map(version).or(Some(SslVersion::TLS1)))?;
-        builder.set_max_proto_version(how.max.as_deref().map(version))?;
-        builder.set_cipher_list(how.ciphers.as_deref().unwrap_or("DEFAULT:@SECLEVEL=0"))?;
-        if let Some(groups) = &how.groups {
-            builder.set_groups_list(groups)?;
-        }
-        if let Some(name) = &how.cert {
-            builder.set_certificate_chain_file(self.world.tls(&format!("{name}.pem")))?;
-            builder
-                .set_private_key_file(self.world.tls(&format!("{name}.key")), SslFiletype::PEM)?;
-        }
-        builder
-            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-        let kept = Arc::clone(&self.tls.session);
-        builder.set_new_session_callback(move |_, session| {
-            if let Ok(mut kept) = kept.lock() {
-                *kept = Some(session);
-            }
-        });
-        Ok(builder.build())
-    }
-}
-
-fn version(text: &str) -> SslVersion {
-    match text {
-        "1.0" => SslVersion::TLS1,
-        "1.1" => SslVersion::TLS1_1,
-        "1.2" => SslVersion::TLS1_2,
-        _ => SslVersion::TLS1_3,
     }
 }
 

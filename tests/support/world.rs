@@ -39,7 +39,7 @@ const FIRST_PORT: u16 = 27_000;
 const READY_PORT: u16 = 26_999;
 
 /// main.cf of the instance. A transcript's settings stand in master.cf, with `-o`.
-const MAIN_CF: &str = "\
+pub(crate) const MAIN_CF: &str = "\
 compatibility_level = 3.6
 myhostname = mx.example.test
 mydomain = example.test
