@@ -4,6 +4,7 @@
 //! [`Who`] (the connection), and [`Mail`](mail::Mail) (the transaction): RSET is `mail = None`.
 #![forbid(unsafe_code)]
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -349,6 +350,14 @@ impl Smtpd {
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));
         greeting::serve(&self.server, stream, client, origin)
+    }
+
+    /// Serves one client of which all is known, to the end: the socket and the name service are not
+    /// asked.
+    pub fn serve_known(&self, fd: OwnedFd, client: Client) -> Result<(), Fatal> {
+        let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
+        let stream = SmtpStream::new(TimedFd::new(fd, patience));
+        greeting::serve(&self.server, stream, client, peer::Origin::Direct)
     }
 
     /// Closes connections to other services whose time is over; when to come again.
