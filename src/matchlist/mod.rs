@@ -15,6 +15,8 @@
 pub mod local;
 mod parse;
 mod pattern;
+#[cfg(test)]
+mod script;
 
 use pattern::{Item, Key};
 
