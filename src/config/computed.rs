@@ -1,15 +1,18 @@
 //! Defaults that depend on the machine, and what must be true of values taken together.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
+mod accounts;
+mod networks;
 
+use std::net::IpAddr;
+
+pub(super) use self::networks::addresses_of;
 use super::compat::Level;
 use super::main_cf::Dictionary;
 use super::ports::KnownPorts;
 use crate::log::{self, Fatal};
 use crate::mail::hostname::valid_hostname;
-use crate::sys::interfaces::{self, Interface};
-use crate::sys::users::Accounts;
-use crate::text::split::{COMMA_SPACE, words};
+use crate::sys::interfaces::Interface;
+use crate::text::split::COMMA_SPACE;
 
 /// What is called when the parameters that all Postfix programs have are loaded.
 pub(crate) type Settled<'a> = &'a mut dyn FnMut(&log::Settings) -> Result<(), Fatal>;
@@ -188,34 +191,6 @@ impl<'a> Facts<'a> {
         Ok(())
     }
 
-    fn find_families(&mut self) -> Result<(), Fatal> {
-        let names = self.noted("inet_protocols");
-        let (mut ipv4, mut ipv6) = (false, false);
-        for name in words(names, COMMA_SPACE) {
-            match name {
-                b"all" => (ipv4, ipv6) = (true, true),
-                b"ipv4" => ipv4 = true,
-                b"ipv6" => ipv6 = true,
-                _ => {
-                    return Err(fatal!(
-                        "unknown inet_protocols value \"{}\" in \"{}\"",
-                        name,
-                        names
-                    ));
-                }
-            }
-        }
-        self.interfaces = self.local_interfaces()?;
-        // An address shows that the kernel has the family.
-        let has = |ipv6: bool| {
-            self.imagined || self.interfaces.iter().any(|one| one.address.is_ipv6() == ipv6)
-        };
-        let (has_ipv4, has_ipv6) = (has(false), has(true));
-        self.ipv6 = ipv6 && (has_ipv6 || family_works("IPv6", interfaces::ipv6_works())?);
-        self.ipv4 = ipv4 && (has_ipv4 || family_works("IPv4", interfaces::ipv4_works())?);
-        Ok(())
-    }
-
     fn host_name(&self, dictionary: &Dictionary) -> Result<Vec<u8>, Fatal> {
         if self.imagined {
             return Ok(b"mail.example".to_vec());
@@ -242,177 +217,6 @@ impl<'a> Facts<'a> {
             }
         }
         Ok(())
-    }
-
-    fn check_accounts(&mut self) -> Result<(), Fatal> {
-        if self.imagined {
-            return Ok(());
-        }
-        let accounts = Accounts::read();
-        let default = self.user(&accounts, "default_privs")?;
-        self.owner = self.user(&accounts, "mail_owner")?;
-        self.check_first_user(&accounts)?;
-        self.groups = accounts.groups_of(self.noted("mail_owner"), self.owner.1);
-        let group = self.group(&accounts)?;
-        self.check_overlap(default, group)
-    }
-
-    fn user(&self, accounts: &Accounts, parameter: &str) -> Result<(u32, u32), Fatal> {
-        let name = self.noted(parameter);
-        let wrong =
-            |problem: Vec<u8>| fatal!("{}: parameter {}: {}", self.file(), parameter, problem);
-        let account =
-            accounts.user(name).ok_or_else(|| wrong(fill!("unknown user name value: {}", name)))?;
-        if account.uid == 0 {
-            return Err(wrong(fill!("user {} has privileged user ID", name)));
-        }
-        if account.gid == 0 {
-            return Err(wrong(fill!("user {} has privileged group ID", name)));
-        }
-        Ok((account.uid, account.gid))
-    }
-
-    fn check_first_user(&self, accounts: &Accounts) -> Result<(), Fatal> {
-        let name = self.noted("mail_owner");
-        match accounts.name_of_user(self.owner.0) {
-            Some(first) if first != name => Err(fatal!(
-                "{}: parameter mail_owner: user {} has same user ID as {}",
-                self.file(),
-                name,
-                first
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn group(&self, accounts: &Accounts) -> Result<u32, Fatal> {
-        let name = self.noted("setgid_group");
-        let wrong =
-            |problem: Vec<u8>| fatal!("{}: parameter setgid_group: {}", self.file(), problem);
-        let gid =
-            accounts.group(name).ok_or_else(|| wrong(fill!("unknown group name: {}", name)))?;
-        if gid == 0 {
-            return Err(wrong(fill!("group {} has privileged group ID", name)));
-        }
-        match accounts.name_of_group(gid) {
-            Some(first) if first != name => {
-                Err(wrong(fill!("group {} has same group ID as {}", name, first)))
-            }
-            _ => Ok(gid),
-        }
-    }
-
-    fn check_overlap(&self, default: (u32, u32), group: u32) -> Result<(), Fatal> {
-        let wrong = |problem: Vec<u8>| Err(fatal!("{}: parameters {}", self.file(), problem));
-        let privs = self.noted("default_privs");
-        let owner = self.noted("mail_owner");
-        let setgid = self.noted("setgid_group");
-        let (uid, gid) = self.owner;
-        if privs == owner {
-            return wrong(fill!("default_privs and mail_owner specify the same user {}", privs));
-        }
-        if default.0 == uid {
-            return wrong(fill!(
-                "default_privs and mail_owner: users {} and {} have the same user ID: {}",
-                privs,
-                owner,
-                uid
-            ));
-        }
-        if default.1 == gid {
-            return wrong(fill!(
-                "default_privs and mail_owner: users {} and {} have the same group ID: {}",
-                privs,
-                owner,
-                gid
-            ));
-        }
-        for (parameter, user, gid) in
-            [("default_privs", privs, default.1), ("mail_owner", owner, gid)]
-        {
-            if gid == group {
-                return wrong(fill!(
-                    "{} and setgid_group: user {} and group {} have the same group ID: {}",
-                    parameter,
-                    user,
-                    setgid,
-                    group
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the addresses that inet_interfaces means, each with its network.
-    fn find_interfaces(&mut self) -> Result<(), Fatal> {
-        let mut local = std::mem::take(&mut self.interfaces);
-        if !self.ipv4 && !self.ipv6 {
-            return Ok(());
-        }
-        local.retain(|interface| self.speaks(interface.address));
-        if local.is_empty() {
-            return Err(fatal!("could not find any active network interfaces"));
-        }
-        local.sort_by_key(|interface| interface.address.is_ipv6());
-        self.interfaces = match self.noted("inet_interfaces") {
-            b"all" => local,
-            b"loopback-only" => {
-                local.into_iter().filter(|interface| interface.address.is_loopback()).collect()
-            }
-            hosts => self.named_interfaces(hosts, &local)?,
-        };
-        Ok(())
-    }
-
-    fn local_interfaces(&self) -> Result<Vec<Interface>, Fatal> {
-        if self.imagined {
-            return Ok(loopback_interfaces());
-        }
-        interfaces::up()
-            .map_err(|error| fatal!("inet_addr_local[getifaddrs]: getifaddrs: {}", error))
-    }
-
-    fn named_interfaces(&self, hosts: &[u8], local: &[Interface]) -> Result<Vec<Interface>, Fatal> {
-        let mut found: Vec<Interface> = Vec::new();
-        for address in self.resolve("inet_interfaces", hosts)? {
-            match local.iter().find(|interface| interface.address == address) {
-                Some(interface) => found.push(interface.clone()),
-                None if self.imagined => found.push(Interface::single(address)),
-                None => {
-                    return Err(fatal!(
-                        "parameter inet_interfaces: no local interface found for {}",
-                        address
-                    ));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// The addresses of `hosts`, each once.
-    fn resolve(&self, parameter: &str, hosts: &[u8]) -> Result<Vec<IpAddr>, Fatal> {
-        addresses_of(hosts, |address| self.speaks(address))
-            .map_err(|host| fatal!("config variable {}: host not found: {}", parameter, host))
-    }
-
-    fn speaks(&self, address: IpAddr) -> bool {
-        if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
-    }
-
-    /// The networks of our addresses (mynetworks_style).
-    fn networks(&self, style: &[u8]) -> Result<Vec<u8>, Fatal> {
-        if !self.ipv4 && !self.ipv6 {
-            return Ok(Vec::new());
-        }
-        let style = Style::of(style, self.noted("mynetworks_style"))?;
-        let mut networks: Vec<Vec<u8>> = Vec::new();
-        for interface in &self.interfaces {
-            let network = style.network(interface)?;
-            if !networks.contains(&network) {
-                networks.push(network);
-            }
-        }
-        Ok(networks.concat())
     }
 
     /// Ends the parameters that all Postfix programs have.
@@ -470,128 +274,6 @@ fn domain_of(host: &[u8]) -> &[u8] {
     memchr::memchr(b'.', host).map_or(DEFAULT_DOMAIN, |dot| &host[dot + 1..])
 }
 
-fn family_works(name: &str, works: std::io::Result<bool>) -> Result<bool, Fatal> {
-    match works {
-        Ok(true) => Ok(true),
-        Ok(false) => {
-            warning!(
-                "inet_protocols: disabling {} name/address support: \
-                 Address family not supported by protocol",
-                name
-            );
-            Ok(false)
-        }
-        Err(error) => Err(fatal!("socket: {}", error)),
-    }
-}
-
-/// The addresses of the machine that unit tests see.
-fn loopback_interfaces() -> Vec<Interface> {
-    vec![
-        Interface { address: Ipv4Addr::LOCALHOST.into(), prefix: 8 },
-        Interface { address: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
-    ]
-}
-
-/// The addresses of `hosts` (names, or addresses with or without `[]`), each once; or the host
-/// that has none.
-pub(super) fn addresses_of(
-    hosts: &[u8],
-    wanted: impl Fn(IpAddr) -> bool,
-) -> Result<Vec<IpAddr>, Vec<u8>> {
-    let mut found = Vec::new();
-    for host in words(hosts, b" \t,") {
-        let before = found.len();
-        let mut known = false;
-        for address in addresses_of_host(host).into_iter().filter(|address| wanted(*address)) {
-            known = true;
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-        if !known {
-            debug_assert_eq!(found.len(), before);
-            return Err(host.to_vec());
-        }
-    }
-    Ok(found)
-}
-
-fn addresses_of_host(host: &[u8]) -> Vec<IpAddr> {
-    let inside = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
-    let inside = inside.strip_prefix(b"IPv6:").unwrap_or(inside);
-    let Ok(name) = std::str::from_utf8(inside) else { return Vec::new() };
-    if let Ok(address) = name.parse() {
-        return vec![address];
-    }
-    let found = (name, 0).to_socket_addrs();
-    found.map_or_else(|_| Vec::new(), |found| found.map(|address| address.ip()).collect())
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Style {
-    Host,
-    Subnet,
-    Class,
-}
-
-impl Style {
-    /// The one style that `text` names; `shown` is for the report.
-    fn of(text: &[u8], shown: &[u8]) -> Result<Self, Fatal> {
-        let mut found = Vec::new();
-        for word in words(text, COMMA_SPACE) {
-            found.push(match word {
-                b"host" => Self::Host,
-                b"subnet" => Self::Subnet,
-                b"class" => Self::Class,
-                _ => {
-                    return Err(fatal!(
-                        "unknown mynetworks mask style value \"{}\" in \"{}\"",
-                        word,
-                        text
-                    ));
-                }
-            });
-        }
-        match found.as_slice() {
-            [style] => Ok(*style),
-            _ => Err(fatal!("bad mynetworks_style value: {}; specify exactly one value", shown)),
-        }
-    }
-
-    /// The network of an interface, as it stands in mynetworks, with a blank behind it.
-    fn network(self, interface: &Interface) -> Result<Vec<u8>, Fatal> {
-        match interface.address {
-            IpAddr::V4(address) => {
-                let prefix = match self {
-                    Self::Host => 32,
-                    Self::Subnet => interface.prefix,
-                    Self::Class => class_prefix(address)?,
-                };
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-                let network = IpAddr::from(Ipv4Addr::from(address.to_bits() & mask));
-                Ok(fill!("{}/{} ", network, prefix))
-            }
-            IpAddr::V6(address) => {
-                let prefix = if matches!(self, Self::Host) { 128 } else { interface.prefix };
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                let network = IpAddr::from(Ipv6Addr::from(address.to_bits() & mask));
-                Ok(fill!("[{}]/{} ", network, prefix))
-            }
-        }
-    }
-}
-
-fn class_prefix(address: Ipv4Addr) -> Result<u8, Fatal> {
-    match address.octets()[0] {
-        0..=127 => Ok(8),
-        128..=191 => Ok(16),
-        192..=223 => Ok(24),
-        224..=239 => Ok(4),
-        240.. => Err(fatal!("mynetworks_core: unknown address class: {}", IpAddr::V4(address))),
-    }
-}
-
 /// The version that stands in the programs of the installed Postfix.
 fn installed_version(dictionary: &Dictionary) -> Result<Option<Vec<u8>>, Fatal> {
     let directory = dictionary.evaluated(b"daemon_directory")?;
@@ -629,33 +311,6 @@ mod tests {
 
     fn fatal(main_cf: &str) -> String {
         String::from_utf8(Config::of_text(main_cf).unwrap_err().0).unwrap()
-    }
-
-    #[test]
-    fn mynetworks_has_the_networks_of_the_interfaces() {
-        let networks = |main_cf: &str| Config::of_text(main_cf).unwrap().mynetworks.clone();
-        assert_eq!(networks(""), b"127.0.0.0/8 [::1]/128 ");
-        assert_eq!(networks("compatibility_level = 2"), b"127.0.0.1/32 [::1]/128 ");
-        assert_eq!(networks("inet_protocols = ipv4"), b"127.0.0.0/8 ");
-        assert_eq!(
-            networks(
-                "inet_interfaces = 192.0.2.9, [2001:db8::9] 192.0.2.9\nmynetworks_style = class"
-            ),
-            b"192.0.2.0/24 [2001:db8::9]/128 "
-        );
-        assert_eq!(networks("inet_protocols ="), b"");
-    }
-
-    #[test]
-    fn the_style_of_mynetworks_is_one() {
-        assert_eq!(
-            fatal("mynetworks_style = host, class"),
-            "bad mynetworks_style value: host, class; specify exactly one value"
-        );
-        assert_eq!(
-            fatal("mynetworks_style = all"),
-            "unknown mynetworks mask style value \"all\" in \"all\""
-        );
     }
 
     #[test]
