@@ -88,6 +88,7 @@ impl Session<'_> {
     /// Content came in: remembers how much, and says once that it grew beyond message_size_limit.
     pub(crate) fn took(&mut self, content: &Content, was_too_big: bool) {
         self.content_size = content.size();
+        self.content_rest = content.pending() as u64;
         if content.too_big() && !was_too_big {
             let id = queue_id_or_none(self.mail.as_ref());
             warning!("{}: queue file size limit exceeded", id);
@@ -138,11 +139,12 @@ impl Session<'_> {
         }
         if status == 0 {
             extracted(&self.actions, cleanup);
+        } else {
+            self.log_bare_newline(status);
         }
         let outcome = match self.mail.as_mut().and_then(|mail| mail.cleanup.take()) {
             Some(cleanup) if status == 0 => cleanup.finish(),
             aborted => {
-                self.log_bare_newline(status);
                 drop(aborted);
                 Outcome { status, reason: Vec::new() }
             }

@@ -174,6 +174,10 @@ fn notify(s: &mut Session<'_>, value: &[u8], p: &mut RcptParameters) -> Result<(
     needs_dsn(s)?;
     match dsn::Notify::parse(value) {
         Ok(notify) if p.notify.is_none() => p.notify = Some(notify),
+        Err(dsn::BadNotify::Unknown(why)) if p.notify.is_none() => {
+            warning!("{}", why);
+            return protocol!("501 5.5.4 Error: Bad NOTIFY parameter syntax");
+        }
         _ => return protocol!("501 5.5.4 Error: Bad NOTIFY parameter syntax"),
     }
     Ok(())

@@ -80,12 +80,13 @@ impl Session<'_> {
             Ok(()) => {
                 self.say(&Reply::new(fill!("220 {}", self.config().smtpd_banner)))?;
             }
-            Err(refusal) => {
+            Err(Stop::Refuse(reply, _)) => {
                 self.blame(ErrorClass::Policy);
-                self.denied = Some(refusal.text.clone());
-                self.say(&Reply::new(refusal.text))?;
+                self.denied = Some(reply.as_bytes().to_vec());
+                self.say(&reply)?;
                 self.tally.error();
             }
+            Err(stop) => return Err(stop),
         }
         commands::run(self)
     }
@@ -200,16 +201,16 @@ impl Session<'_> {
     /// `lost connection after RCPT from name[addr]`; with the size in the middle of a message.
     fn log_end(&self, reason: &str) {
         let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
-        let command = match place {
-            "DATA content" => "DATA",
-            "BDAT content" => "BDAT",
+        let (command, rest) = match place {
+            "DATA content" => ("DATA", 0),
+            "BDAT content" => ("BDAT", self.content_rest),
             "END-OF-MESSAGE" if reason == "lost connection" => return,
             _ => {
                 info!("{} after {} from {}", reason, place, namaddr);
                 return;
             }
         };
-        let size = self.content_size + self.chat.stream.unread().len() as u64;
+        let size = self.content_size + rest + self.chat.stream.unread().len() as u64;
         info!("{} after {} ({} bytes) from {}", reason, command, size, namaddr);
     }
 }

@@ -149,8 +149,10 @@ pub(crate) struct Session<'s> {
     pub(crate) too_many_errors: bool,
     /// How many transactions this session has begun.
     pub(crate) transactions: u32,
-    /// Bytes of the content under way, for the log when the client goes away in the middle.
+    /// Bytes of the content under way, in whole lines.
     pub(crate) content_size: u64,
+    /// Bytes of the content under way, after its last whole line.
+    pub(crate) content_rest: u64,
     /// Bytes of refused chunks that were thrown away in this transaction.
     pub(crate) skipped: u64,
 }
@@ -182,7 +184,8 @@ macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
         let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
         let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
-        $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions)
+        let result = $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
+        $s.after_check(result)
     }};
 }
 
@@ -217,6 +220,7 @@ impl<'s> Session<'s> {
             too_many_errors: false,
             transactions: 0,
             content_size: 0,
+            content_rest: 0,
             skipped: 0,
         }
     }
@@ -249,39 +253,45 @@ impl<'s> Session<'s> {
         self.chunks = Chunks::None;
         self.actions = Actions::default();
         self.content_size = 0;
+        self.content_rest = 0;
         self.skipped = 0;
     }
 
-    pub(crate) fn check_client(&mut self) -> Result<(), Refusal> {
+    /// HANGUP in an access table: the client hears nothing more.
+    fn after_check(&mut self, result: Result<(), Refusal>) -> Result<(), Stop> {
+        if self.actions.hang_up {
+            self.chat.stream.abandon();
+            return Err(Stop::Quiet);
+        }
+        Ok(result?)
+    }
+
+    pub(crate) fn check_client(&mut self) -> Result<(), Stop> {
         check!(self, check_client, About::default())
     }
 
-    pub(crate) fn check_helo(&mut self, name: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn check_helo(&mut self, name: &[u8]) -> Result<(), Stop> {
         check!(self, check_helo, About { helo: Some(name), ..About::default() })
     }
 
-    pub(crate) fn check_sender(&mut self, sender: &[u8], smtputf8: bool) -> Result<(), Refusal> {
+    pub(crate) fn check_sender(&mut self, sender: &[u8], smtputf8: bool) -> Result<(), Stop> {
         check!(self, check_sender, About { sender: Some(sender), smtputf8, ..About::default() })
     }
 
-    pub(crate) fn check_recipient(
-        &mut self,
-        recipient: &[u8],
-        smtputf8: bool,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn check_recipient(&mut self, recipient: &[u8], smtputf8: bool) -> Result<(), Stop> {
         let about = About { recipient: Some(recipient), smtputf8, ..About::default() };
         check!(self, check_recipient, about)
     }
 
-    pub(crate) fn check_etrn(&mut self, domain: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn check_etrn(&mut self, domain: &[u8]) -> Result<(), Stop> {
         check!(self, check_etrn, About { etrn: Some(domain), ..About::default() })
     }
 
-    pub(crate) fn check_data(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn check_data(&mut self) -> Result<(), Stop> {
         check!(self, check_data, About::default())
     }
 
-    pub(crate) fn check_end_of_data(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn check_end_of_data(&mut self) -> Result<(), Stop> {
         check!(self, check_end_of_data, About::default())
     }
 
@@ -346,6 +356,7 @@ impl Smtpd {
         if connection.is_stdin() && self.server.config.stand_alone {
             return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
         }
+        self.server.check_notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));

@@ -123,6 +123,20 @@ impl Server {
         }
     }
 
+    /// notify_classes has only words that Postfix knows. As Postfix: found out with the first
+    /// client.
+    pub(crate) fn check_notify_classes(&self) -> Result<(), Fatal> {
+        const KNOWN: [&str; 8] =
+            ["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"];
+        let list = &self.config.notify_classes;
+        for word in words(list, COMMA_SPACE) {
+            if !KNOWN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {
+                return Err(fatal!("unknown notify_classes value \"{}\" in \"{}\"", word, list));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a handshake can be made.
     pub(crate) fn has_tls(&self) -> bool {
         self.tls.as_ref().is_some_and(TlsServer::ready)
@@ -131,7 +145,8 @@ impl Server {
     /// What this client may do with lines that end in LF alone.
     pub(crate) fn bare_newline_for(&self, client: &Client) -> BareNewline {
         let excluded = &self.lists.bare_newline_exclusions;
-        if self.config.stand_alone
+        if self.bare_newline == BareNewline::Accept
+            || self.config.stand_alone
             || excluded.matches_host(&client.name, &client.addr).unwrap_or(false)
         {
             return BareNewline::Accept;

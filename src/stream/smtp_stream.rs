@@ -315,6 +315,15 @@ impl SmtpStream {
         }
     }
 
+    /// Drops the connection: what waits is not written, and the client is told nothing.
+    pub fn abandon(&mut self) {
+        if let Some(fd) = self.fd() {
+            // A connection that is gone already need not be dropped.
+            let _ = shutdown(fd.as_raw_fd(), Shutdown::Both);
+        }
+        self.output.clear();
+    }
+
     /// How the stream ended, if it did.
     pub fn ended(&self) -> Option<StreamEnd> {
         self.ended

@@ -108,6 +108,11 @@ impl Content {
         self.size
     }
 
+    /// Bytes after the last whole line or piece of a line.
+    pub fn pending(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Whether the size limit was passed.
     pub fn too_big(&self) -> bool {
         self.too_big
