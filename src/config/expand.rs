@@ -481,4 +481,23 @@ mod tests {
         let filtered = once(b"<$b>", &values, Some(b"<a>")).unwrap();
         assert_eq!(filtered.text, b"<<_a>>");
     }
+
+    #[test]
+    fn any_text_has_an_end() {
+        const PIECES: &[&str] = &[
+            "$", "{", "}", "(", ")", "?", ":", "a", "b", "nine", "loop", " ", "==", "<", "level",
+            "1", "{1}", "${", "\u{0}", "é",
+        ];
+        let mut random = 1u32;
+        for _ in 0..50_000 {
+            let mut text = String::new();
+            for _ in 0..12 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                text.push_str(PIECES[(random >> 16) as usize % PIECES.len()]);
+            }
+            // What comes out does not matter here: only that something does.
+            let _ = recursively(text.as_bytes(), &values);
+            let _ = once(text.as_bytes(), &values, Some(b"ab"));
+        }
+    }
 }
