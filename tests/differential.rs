@@ -6,11 +6,12 @@
 //! of both.
 //!
 //! ```text
-//! cargo test --test differential [-- NAME…] [--record] [--keep] [--times]
+//! cargo test --test differential [-- NAME…] [--record] [--explore] [--keep] [--times]
 //! ```
 //!
 //! `NAME`: only transcripts whose name contains it. `--record`: write what the installed smtpd
-//! says into the files. `--keep`: leave the instance's directory. Environment:
+//! says into the files. `--explore`: only compare both sides, in the files of `SMTPD_TRANSCRIPTS`
+//! (a directory), whatever these say. `--keep`: leave the instance's directory. Environment:
 //! `SMTPD_RS_BINARY` (ours; else the one that cargo built), `SMTPD_REFERENCE` (theirs; else the
 //! one in `daemon_directory`), `SMTPD_REFERENCE_ONLY=1` (theirs on both sides, for writing
 //! transcripts). It needs root, Postfix, util-linux and iproute2; elsewhere it says so, and fails
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
 struct Options {
     names: Vec<String>,
     record: bool,
+    explore: bool,
     keep: bool,
     times: bool,
 }
@@ -68,6 +70,7 @@ impl Options {
         for argument in env::args().skip(1) {
             match argument.as_str() {
                 "--record" => options.record = true,
+                "--explore" => options.explore = true,
                 "--keep" => options.keep = true,
                 "--times" => options.times = true,
                 flag if flag.starts_with('-') => (), // those of the usual test harness
@@ -159,7 +162,8 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/known.txt"),
     )?)?;
     let mut failed = 0;
-    for name in known.names().filter(|name| !transcripts.iter().any(|t| t.name == **name)) {
+    let there = |name: &String| options.explore || transcripts.iter().any(|t| t.name == *name);
+    for name in known.names().filter(|name| !there(name)) {
         say(&format!("FAILED  known.txt: there is no transcript {name}"));
         failed += 1;
     }
@@ -182,7 +186,7 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
                     let Some(transcript) = transcripts.get(at) else { break };
                     let begin = Instant::now();
                     let lines = if comparable {
-                        judge(&world, transcript, at, &known, options.record)
+                        judge(&world, transcript, at, &known, options)
                     } else {
                         judge_ours(&world, transcript, at)
                     };
@@ -218,9 +222,14 @@ fn judge(
     transcript: &Transcript,
     at: usize,
     known: &Known,
-    record: bool,
+    options: &Options,
 ) -> Vec<String> {
-    if record {
+    if options.explore {
+        let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
+        let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
+        return unexpected(&theirs, &ours, None);
+    }
+    if options.record {
         let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
         return match record_run(transcript, &run) {
             Ok(()) => Vec::new(),

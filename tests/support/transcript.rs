@@ -109,9 +109,10 @@ pub(crate) fn all() -> io::Result<Vec<Transcript>> {
     paths.iter().map(|path| read(path)).collect()
 }
 
-/// The directory of the transcripts.
+/// The directory of the transcripts; another one may be named by `SMTPD_TRANSCRIPTS`.
 pub(crate) fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+    let other = std::env::var_os("SMTPD_TRANSCRIPTS").map(PathBuf::from);
+    other.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts"))
 }
 
 /// Reads one file.
