@@ -2,8 +2,22 @@
 
 use std::collections::HashMap;
 
+/// The most lines of one side that are compared with all of the other.
+const SEARCHED: usize = 3_000;
+
 /// The lines that only one side has: `- theirs`, `+ ours`, in order.
 pub(crate) fn difference(theirs: &[String], ours: &[String]) -> Vec<String> {
+    let both = theirs.iter().zip(ours);
+    let head = both.take_while(|(theirs, ours)| theirs == ours).count();
+    let (theirs, ours) = (&theirs[head..], &ours[head..]);
+    let both = theirs.iter().rev().zip(ours.iter().rev());
+    let tail = both.take_while(|(theirs, ours)| theirs == ours).count();
+    let (theirs, ours) = (&theirs[..theirs.len() - tail], &ours[..ours.len() - tail]);
+    search(&theirs[..theirs.len().min(SEARCHED)], &ours[..ours.len().min(SEARCHED)])
+}
+
+/// The same, by the longest common subsequence.
+fn search(theirs: &[String], ours: &[String]) -> Vec<String> {
     let width = ours.len() + 1;
     // common[i][j]: the longest common subsequence of theirs[i..] and ours[j..].
     let mut common = vec![0u32; (theirs.len() + 1) * width];
