@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use openssl::asn1::{Asn1Time, Asn1Type};
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time, Asn1Type};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -21,7 +21,7 @@ use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVersion,
 };
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage};
-use openssl::x509::{X509, X509Name, X509NameBuilder};
+use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 
 use super::loglevel::LogMask;
 use super::server::TlsServer;
@@ -105,6 +105,8 @@ struct Shape {
     to_day: i64,
     is_ca: bool,
     server_only: bool,
+    /// Has an extension that nobody knows, and that must be understood.
+    strange: bool,
 }
 
 impl Shape {
@@ -113,7 +115,7 @@ impl Shape {
     }
 
     fn named(subject: X509Name) -> Self {
-        Self { subject, from_day: -1, to_day: 30, is_ca: false, server_only: false }
+        Self { subject, from_day: -1, to_day: 30, is_ca: false, server_only: false, strange: false }
     }
 
     fn sign(&self, key: &PKey<Private>, issuer: Option<&(X509, PKey<Private>)>) -> X509 {
@@ -135,6 +137,12 @@ impl Shape {
         if self.server_only {
             let usage = ExtendedKeyUsage::new().server_auth().build().unwrap();
             builder.append_extension(usage).unwrap();
+        }
+        if self.strange {
+            let oid = Asn1Object::from_str("1.2.3.4.5").unwrap();
+            let value = Asn1OctetString::new_from_bytes(b"\x05\0").unwrap();
+            let extension = X509Extension::new_from_der(&oid, true, &value).unwrap();
+            builder.append_extension(extension).unwrap();
         }
         builder.sign(issuer.map_or(key, |(_, key)| key), MessageDigest::sha256()).unwrap();
         builder.build()
@@ -462,7 +470,7 @@ fn an_untrusted_certificate_is_served_and_explained() {
     let (other, same_name) = (Pki::with_ca("Other CA"), Pki::new());
     let to = "for client.example[192.0.2.1]";
     let shape = || Shape::of("x");
-    let rows: [(_, String); 6] = [
+    let rows: [(_, String); 7] = [
         (itself, format!("certificate verification failed {to}: self-signed certificate")),
         (
             other.client(&shape()),
@@ -483,6 +491,12 @@ fn an_untrusted_certificate_is_served_and_explained() {
             format!("client certificate verification failed {to}: certificate not yet valid"),
         ),
         (
+            pki.client(&Shape { strange: true, ..shape() }),
+            format!(
+                "client certificate verification failed {to}: num=34:unhandled critical extension"
+            ),
+        ),
+        (
             pki.client(&Shape { server_only: true, ..shape() }),
             format!(
                 "certificate verification failed {to}: \
@@ -496,6 +510,35 @@ fn an_untrusted_certificate_is_served_and_explained() {
         assert!(facts.certificate_fingerprint.is_some());
         assert_eq!(log, [expected]);
     }
+}
+
+#[test]
+fn a_chain_may_be_too_long() {
+    let pki = Pki::new();
+    let mut issuer = pki.ca.clone();
+    let mut between = Vec::new();
+    for cn in ["one", "two", "three"] {
+        let key = ec_key();
+        let ca = Shape { is_ca: true, ..Shape::of(cn) }.sign(&key, Some(&issuer));
+        between.push(ca.clone());
+        issuer = (ca, key);
+    }
+    let key = ec_key();
+    let certificate = Shape::of("x").sign(&key, Some(&issuer));
+    for (verify_depth, trusted) in [(9, true), (0, false)] {
+        let client = Client::new(|context| {
+            context.set_certificate(&certificate).unwrap();
+            context.set_private_key(&key).unwrap();
+            for ca in &between {
+                context.add_extra_chain_cert(ca.clone()).unwrap();
+            }
+        });
+        let settings = Settings { verify_depth, ..pki.asking() };
+        let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+        let facts = session(&server, &client).0.unwrap();
+        assert_eq!(facts.trusted, trusted, "{verify_depth}");
+    }
+    assert!(log().iter().any(|line| line.contains("certificate chain longer than limit(")));
 }
 
 #[test]
