@@ -192,4 +192,39 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), RESTRICTIONS.len());
     }
+
+    /// Names in `mail_params.h` that are no rows: another parameter's word, our own class, and one
+    /// that Postfix itself does not know.
+    const NO_ROWS: &[&str] = &[
+        "check_address_map",
+        "reject_sender_login_mismatch",
+        "reject_unknown_forward_client_hostname",
+    ];
+
+    #[test]
+    fn each_restriction_of_postfix_has_a_row() {
+        let Some(source) = std::env::var_os("POSTFIX_SOURCE") else {
+            eprintln!("not compared: POSTFIX_SOURCE does not say where Postfix's source is");
+            return;
+        };
+        let header = std::path::Path::new(&source).join("src/global/mail_params.h");
+        let header = std::fs::read_to_string(header).unwrap();
+        let kinds = ["CHECK_", "REJECT_", "PERMIT_", "DEFER_", "WARN_IF_REJECT", "SLEEP"];
+        let mut compared = 0;
+        for line in header.lines() {
+            let mut words = line.split_whitespace();
+            let (Some("#define"), Some(name), Some(value)) =
+                (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            if !kinds.iter().any(|kind| name.starts_with(kind)) || !value.starts_with('"') {
+                continue;
+            }
+            let value = value.trim_matches('"');
+            assert_eq!(row(value.as_bytes()).is_some(), !NO_ROWS.contains(&value), "{value}");
+            compared += 1;
+        }
+        assert!(compared > 60);
+    }
 }
