@@ -1,0 +1,352 @@
+//! Every transcript, played in this process: a session over a socket pair, with services of our
+//! own. It needs no root, no Postfix and no network; what only those can show stands, with its
+//! reason, in `tests/session/elsewhere.txt`.
+//!
+//! The words of `tests/transcripts` are compared: replies byte for byte, and the log lines that a
+//! transcript wants.
+
+mod client;
+mod names;
+mod services;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use smtpd_rs::config::Config;
+use smtpd_rs::fill;
+use smtpd_rs::log;
+use smtpd_rs::session::{Smtpd, peer};
+use smtpd_rs::stream::Connection;
+use smtpd_rs::wire::attr::{Attr, Decoder, Form, Limits, encode};
+
+use client::{Player, Seen};
+use names::ZoneNames;
+use services::{Records, Services};
+use support::certificates;
+use support::compare::{difference, first_missing};
+use support::mask::Mask;
+use support::transcript::{self, Step, Transcript};
+use support::world::MAIN_CF;
+
+/// The addresses of the host in the private world.
+const OWN_ADDRESSES: &str = "127.0.0.1, ::1, 192.0.2.1, 192.0.2.10, 192.0.2.77, 2001:db8::1";
+/// The service of the first transcript; each has its own, by which anvil(8) knows it.
+const FIRST_PORT: usize = 11000;
+/// Transcripts that play at a time.
+const PLAYERS: usize = 8;
+
+#[test]
+fn every_transcript_holds_in_process() {
+    let stage = stage();
+    let elsewhere = elsewhere();
+    let all = transcript::all().unwrap();
+    for name in elsewhere.keys() {
+        assert!(all.iter().any(|one| one.name == *name), "elsewhere.txt: no transcript {name}");
+    }
+    let played: Vec<_> = all
+        .iter()
+        .filter(|one| !elsewhere.contains_key(&one.name) && !needs_master(one) && is_recorded(one))
+        .collect();
+    assert!(played.len() > 100);
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..PLAYERS {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = played.get(at) else { return };
+                    let wrong = match stage.play(one, FIRST_PORT + at) {
+                        Ok(run) => run.judge(one),
+                        Err(error) => Some(format!("{}: {error}", one.name)),
+                    };
+                    failures.lock().unwrap().extend(wrong);
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn cleanup_gets_these_records() {
+    let path = transcript::directory().join("mail_plain.smtp");
+    let run = stage().play(&transcript::read(&path).unwrap(), FIRST_PORT - 1).unwrap();
+    let [message] = run.messages.as_slice() else { panic!("{} messages", run.messages.len()) };
+    let shown: Vec<String> = message
+        .iter()
+        .map(|(kind, data)| format!("{} {}", char::from(*kind), transcript::show(data)))
+        .collect();
+    let (time, rest) = shown.split_first().unwrap();
+    assert!(time.starts_with("T "));
+    let ids = [rest[0].strip_prefix("A log_ident=").unwrap().to_owned()];
+    let mask = &stage().mask;
+    let rest: Vec<String> = rest.iter().map(|line| mask.line(line, &ids, &[])).collect();
+    assert_eq!(rest, RECORDS);
+}
+
+/// The records of `mail_plain.smtp`, but for the first, the time.
+const RECORDS: &[&str] = &[
+    "A log_ident=QUEUE-ID",
+    "A rewrite_context=local",
+    "S a@sender.test",
+    "A log_client_name=good.client.test",
+    "A log_client_address=192.0.2.10",
+    "A log_client_port=PORT",
+    "A log_message_origin=good.client.test[192.0.2.10]",
+    "A log_helo_name=good.client.test",
+    "A log_protocol_name=ESMTP",
+    "A client_name=good.client.test",
+    "A reverse_client_name=good.client.test",
+    "A client_address=192.0.2.10",
+    "A client_port=PORT",
+    "A server_address=192.0.2.1",
+    "A server_port=25",
+    "A helo_name=good.client.test",
+    "A protocol_name=ESMTP",
+    "A client_address_type=2",
+    "A dsn_orig_rcpt=rfc822;user@example.test",
+    "R user@example.test",
+    "M ",
+    "N Received: from good.client.test (good.client.test [192.0.2.10])",
+    "N \\x09by mx.example.test (Postfix) with ESMTP id QUEUE-ID",
+    "N \\x09for <user@example.test>; DATE",
+    "N From: <a@sender.test>",
+    "N To: <user@example.test>",
+    "N Subject: hello",
+    "N ",
+    "N body",
+    "N .dot",
+    "X ",
+    "E ",
+];
+
+/// Whether a transcript is about the process: its options, its end, its chroot.
+fn needs_master(transcript: &Transcript) -> bool {
+    let waits = |step: &Step| matches!(step, Step::WaitForLog(_));
+    !transcript.master_cf.is_empty()
+        || transcript.sessions.iter().any(|session| session.steps.iter().any(waits))
+}
+
+/// Whether it says what the client sees: one that is new has a bare `S:` there.
+fn is_recorded(transcript: &Transcript) -> bool {
+    !transcript.source.iter().any(|line| line == "S:")
+}
+
+/// What stands in `elsewhere.txt`: transcript and reason.
+fn elsewhere() -> HashMap<String, String> {
+    include_str!("elsewhere.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (name, reason) = line.split_once(": ").expect("NAME: REASON");
+            (name.to_owned(), reason.to_owned())
+        })
+        .collect()
+}
+
+/// A queue directory with its services; the working directory of this process.
+struct Stage {
+    services: Services,
+    directory: PathBuf,
+    /// The certificates.
+    tls: PathBuf,
+    /// What the words between `@` stand for.
+    words: Vec<(String, String)>,
+    mask: Mask,
+}
+
+/// The stage of this process, which has only one working directory.
+fn stage() -> &'static Stage {
+    static STAGE: LazyLock<Stage> = LazyLock::new(|| Stage::new().expect("a stage"));
+    &STAGE
+}
+
+/// What fails for lack of files or sockets.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+impl Stage {
+    fn new() -> Outcome<Self> {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("session");
+        if directory.exists() {
+            fs::remove_dir_all(&directory)?;
+        }
+        fs::create_dir_all(&directory)?;
+        std::env::set_current_dir(&directory)?;
+        let services = Services::new()?;
+        services.anvil()?;
+        services.flush()?;
+        services.tlsmgr()?;
+        let tls = directory.join("tls");
+        let mut words = certificates::make(&tls)?;
+        words.push(("@tls@".to_owned(), tls.display().to_string()));
+        Ok(Self { services, directory, tls, words, mask: Mask::new()? })
+    }
+
+    /// Plays all sessions of a transcript against a server of their own.
+    fn play(&self, transcript: &Transcript, port: usize) -> Outcome<Run> {
+        let files = self.files(transcript)?;
+        let service = port.to_string();
+        let (cleanup, rewrite) = (format!("cleanup-{port}"), format!("rewrite-{port}"));
+        let config = self.main_cf(transcript, &files);
+        let config =
+            format!("{config}cleanup_service_name = {cleanup}\nrewrite_service_name = {rewrite}\n");
+        self.services.cleanup(&cleanup)?;
+        if let Ok(config) = Config::of_text(&config) {
+            self.services.rewrite(&rewrite, &config)?;
+        }
+        let (clients, waiting) = mpsc::channel();
+        let server = thread::spawn(move || serve(&config, &service, &waiting));
+        let mut run = Run::default();
+        let mut player = Player::new(&self.tls);
+        for session in &transcript.sessions {
+            let (ours, theirs) = UnixStream::pair()?;
+            let (tell, gone) = mpsc::channel();
+            clients.send((connection(theirs.into(), session.client)?, tell))?;
+            player.play(ours, session, &mut run.seen);
+            let _ = gone.recv_timeout(Duration::from_secs(20));
+        }
+        drop(clients);
+        run.log = server.join().unwrap_or_else(|_| vec!["the session panicked".to_owned()]);
+        run.messages = self.services.messages(&cleanup);
+        Ok(run.masked(&self.mask, &self.masked(&files, port)))
+    }
+
+    fn files(&self, transcript: &Transcript) -> Outcome<PathBuf> {
+        let directory = self.directory.join("files").join(&transcript.name);
+        fs::create_dir_all(&directory)?;
+        for (name, content) in &transcript.files {
+            fs::write(directory.join(name), self.fill(content, &directory))?;
+        }
+        Ok(directory)
+    }
+
+    fn main_cf(&self, transcript: &Transcript, files: &Path) -> String {
+        let mut text = format!("{MAIN_CF}inet_interfaces = {OWN_ADDRESSES}\n");
+        text.push_str(&format!("queue_directory = {}\n", self.directory.display()));
+        for (name, value) in &transcript.main_cf {
+            text.push_str(&format!("{name} = {}\n", self.fill(value, files)));
+        }
+        text
+    }
+
+    /// Replaces the words between `@` in a transcript's settings.
+    fn fill(&self, text: &str, files: &Path) -> String {
+        let mut text = text.replace("@files@", &files.display().to_string());
+        for (word, value) in &self.words {
+            text = text.replace(word, value);
+        }
+        text
+    }
+
+    /// The other way round, for what is seen.
+    fn masked(&self, files: &Path, port: usize) -> Vec<(String, String)> {
+        let mut words = vec![
+            (files.display().to_string(), "FILES".to_owned()),
+            (self.tls.display().to_string(), "TLS".to_owned()),
+            (port.to_string(), "PORT".to_owned()),
+        ];
+        let digests = self.words.iter().filter(|(word, _)| word.contains('.'));
+        words.extend(digests.map(|(word, digest)| (digest.clone(), word.clone())));
+        words
+    }
+}
+
+/// A client that waits, and whom to tell that it was served.
+type Waiting = (Connection, mpsc::Sender<()>);
+
+/// Serves the clients of one transcript, one after the other; gives what was logged.
+fn serve(config: &str, service: &str, waiting: &mpsc::Receiver<Waiting>) -> Vec<String> {
+    let ((), records) = log::capture(|| {
+        let opened = Config::of_text(config).and_then(|mut config| {
+            config.service_name = service.as_bytes().to_vec();
+            let config = Rc::new(config);
+            let smtpd = Smtpd::pre_jail(&config)?;
+            Ok((config, smtpd))
+        });
+        for (connection, tell) in waiting {
+            let served = opened.as_ref().map_err(Clone::clone).and_then(|(config, smtpd)| {
+                let (client, _) = peer::identify_with(&ZoneNames, config, &connection)?;
+                smtpd.serve_known(connection.fd, client)
+            });
+            if let Err(fatal) = served {
+                log::write(log::Severity::Fatal, &fatal.0);
+            }
+            let _ = tell.send(());
+        }
+    });
+    records
+        .iter()
+        .map(|(severity, text)| transcript::show(&fill!("{}{}", severity.prefix(), text)))
+        .collect()
+}
+
+/// A client at this address, and where it connects to: as postscreen(8) would tell.
+fn connection(fd: OwnedFd, address: IpAddr) -> Outcome<Connection> {
+    let server = match address {
+        IpAddr::V4(address) if address.is_loopback() => "127.0.0.1",
+        IpAddr::V4(_) => "192.0.2.1",
+        IpAddr::V6(_) => "2001:db8::1",
+    };
+    let mut bytes = vec![];
+    let client = address.to_string();
+    let list = [
+        Attr::text("client_address", &client),
+        Attr::text("client_port", "50000"),
+        Attr::text("server_address", server),
+        Attr::text("server_port", "25"),
+    ];
+    encode(Form::Null, &list, &mut bytes);
+    let mut decoder = Decoder::new(Form::Null, Limits::SERVICE);
+    decoder.feed(&bytes);
+    Ok(Connection { handed_over: decoder.next_list()?, ..Connection::of_socket(fd) })
+}
+
+/// What came of a transcript.
+#[derive(Default)]
+struct Run {
+    seen: Vec<Seen>,
+    messages: Vec<Records>,
+    log: Vec<String>,
+}
+
+impl Run {
+    fn masked(mut self, mask: &Mask, words: &[(String, String)]) -> Self {
+        let lines = || self.seen.iter().flat_map(|seen| &seen.got).chain(&self.log);
+        let mut ids: Vec<String> = vec![];
+        for line in lines() {
+            let id = mask.queue_id(line).map(str::to_owned);
+            ids.extend(id.filter(|id| id != "NOQUEUE" && !ids.contains(id)));
+        }
+        for line in self.seen.iter_mut().flat_map(|seen| &mut seen.got).chain(&mut self.log) {
+            *line = mask.line(line, &ids, words);
+        }
+        self
+    }
+
+    /// What is not as the transcript wants it.
+    fn judge(&self, transcript: &Transcript) -> Option<String> {
+        let mut wrong = vec![];
+        for Seen { wanted, got } in &self.seen {
+            wrong.extend(difference(wanted, got));
+        }
+        if let Some(line) = first_missing(&transcript.log, &self.log) {
+            wrong.push(format!("no log line: {line}"));
+            wrong.extend(self.log.iter().map(|line| format!("    log: {line}")));
+        }
+        (!wrong.is_empty()).then(|| format!("{}\n  {}", transcript.name, wrong.join("\n  ")))
+    }
+}

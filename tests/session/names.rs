@@ -1,0 +1,70 @@
+//! The name service, from the zone of the private world.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use smtpd_rs::session::peer::Names;
+use smtpd_rs::sys::names::{Family, NameError};
+
+use crate::support::dns::ZONE;
+
+/// Knows what `ZONE` says, and this host.
+pub(crate) struct ZoneNames;
+
+impl Names for ZoneNames {
+    fn name_of(&self, address: IpAddr) -> Result<Vec<u8>, NameError> {
+        if address.is_loopback() {
+            return Ok(b"localhost".to_vec());
+        }
+        let data = records(&reverse(address), "PTR")?;
+        data.first().map(|name| name.as_bytes().to_vec()).ok_or(NameError::NONE)
+    }
+
+    fn addresses_of(&self, name: &[u8], family: Family) -> Result<Vec<IpAddr>, NameError> {
+        if name == b"localhost" {
+            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        }
+        let name = String::from_utf8_lossy(name);
+        let mut found = vec![];
+        for (kind, other) in [("A", Family::V6), ("AAAA", Family::V4)] {
+            if family != other {
+                found.extend(
+                    records(&name, kind)?.iter().filter_map(|data| data.parse::<IpAddr>().ok()),
+                );
+            }
+        }
+        if found.is_empty() { Err(NameError::NONE) } else { Ok(found) }
+    }
+}
+
+/// What the zone has of this name and type.
+fn records(name: &str, kind: &str) -> Result<Vec<&'static str>, NameError> {
+    let mut found = vec![];
+    for line in ZONE.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [owner, "SERVFAIL" | "TIMEOUT"] if owner == name => return Err(NameError::AGAIN),
+            [owner, of, data] if owner == name && of == kind => found.push(data),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The name under which the zone has an address.
+fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let digits: Vec<char> = address.octets().iter().flat_map(|b| hex(*b)).collect();
+            let labels: Vec<String> = digits.iter().rev().map(char::to_string).collect();
+            format!("{}.ip6.arpa", labels.join("."))
+        }
+    }
+}
+
+fn hex(byte: u8) -> Vec<char> {
+    format!("{byte:02x}").chars().collect()
+}
