@@ -280,7 +280,8 @@ pub fn valid_utf8_hostname(name: &[u8], utf8: bool) -> Result<(), BadHost> {
 }
 
 /// The A-label form of a domain (RFC 5890), by UTS #46, non-transitional, without the STD 3 rules.
-/// As Postfix: `midna_domain_to_ascii()`.
+/// As Postfix: `midna_domain_to_ascii()`; unlike there, the rules for joiners and for the order of
+/// left-to-right and right-to-left letters (RFC 5892, RFC 5893) hold.
 pub fn domain_to_ascii(name: &[u8]) -> Result<Vec<u8>, BadHost> {
     let wrong = |why: &str| {
         bad(&fill!(
@@ -321,6 +322,9 @@ pub fn domain_to_utf8(name: &[u8]) -> Result<Vec<u8>, BadHost> {
 fn idna_trouble(name: &[u8]) -> &'static str {
     let (utf8, _) = Uts46::new().to_unicode(name, AsciiDenyList::EMPTY, Hyphens::Allow);
     let labels = || utf8.split('.');
+    // An A-label that cannot be decoded keeps its hyphens, and has a mark.
+    let undecoded =
+        |label: &str| label.contains("--") && label.contains(char::REPLACEMENT_CHARACTER);
     let hyphens_inside = |label: &str| label.chars().skip(2).take(2).filter(|c| *c == '-').count();
     if labels().any(str::is_empty) {
         "UIDNA_ERROR_EMPTY_LABEL"
@@ -328,13 +332,23 @@ fn idna_trouble(name: &[u8]) -> &'static str {
         "UIDNA_ERROR_LEADING_HYPHEN"
     } else if labels().any(|label| label.ends_with('-')) {
         "UIDNA_ERROR_TRAILING_HYPHEN"
+    } else if labels().any(undecoded) {
+        "UIDNA_ERROR_PUNYCODE"
     } else if labels().any(|label| hyphens_inside(label) == 2) {
         "UIDNA_ERROR_HYPHEN_3_4"
     } else if utf8.contains(char::REPLACEMENT_CHARACTER) {
         "UIDNA_ERROR_DISALLOWED"
-    } else {
+    } else if has_long_label(name) {
         "UIDNA_ERROR_LABEL_TOO_LONG"
+    } else {
+        "UIDNA_ERROR_DOMAIN_NAME_TOO_LONG"
     }
+}
+
+fn has_long_label(name: &[u8]) -> bool {
+    let ascii =
+        Uts46::new().to_ascii(name, AsciiDenyList::EMPTY, Hyphens::Check, DnsLength::Ignore);
+    ascii.is_ok_and(|ascii| ascii.split('.').any(|label| label.len() > LABEL_LIMIT))
 }
 
 #[cfg(test)]
@@ -480,6 +494,12 @@ mod tests {
         );
         assert_eq!(text_of("ü..de"), "UIDNA_ERROR_EMPTY_LABEL");
         assert_eq!(text_of("-ü.de"), "UIDNA_ERROR_LEADING_HYPHEN");
+        assert_eq!(text_of("ab--ü.de"), "UIDNA_ERROR_HYPHEN_3_4");
+        assert_eq!(text_of("xn--0.ü"), "UIDNA_ERROR_PUNYCODE");
+        assert_eq!(text_of("\u{2028}.ü"), "UIDNA_ERROR_DISALLOWED");
+        assert_eq!(text_of(&"ü".repeat(64)), "UIDNA_ERROR_LABEL_TOO_LONG");
+        let long = vec!["ü".repeat(20); 12].join(".");
+        assert_eq!(text_of(&long), "UIDNA_ERROR_DOMAIN_NAME_TOO_LONG");
         assert_eq!(text_of("ü a.de"), "malformed ASCII label(s)");
         assert_eq!(
             words(valid_utf8_hostname("-ü.de".as_bytes(), true)),
