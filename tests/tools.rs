@@ -128,7 +128,7 @@ mod dns {
         let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         question.extend(encode_name(name));
         question.extend([0, kind as u8, 0, 1]);
-        Zone::parse(ZONE).answer(&question).unwrap()
+        Zone::parse(ZONE).answer(&question).expect("an answer")
     }
 
     #[test]
