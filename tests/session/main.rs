@@ -190,6 +190,7 @@ impl Stage {
         services.anvil()?;
         services.flush()?;
         services.tlsmgr()?;
+        services.proxymap()?;
         let tls = directory.join("tls");
         let mut words = certificates::make(&tls)?;
         words.push(("@tls@".to_owned(), tls.display().to_string()));

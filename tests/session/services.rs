@@ -16,6 +16,8 @@ use data_encoding::BASE64;
 use smtpd_rs::config::Config;
 use smtpd_rs::ipc::rewrite::Resolved;
 use smtpd_rs::mail::{address, hostname, quote};
+use smtpd_rs::table::proxy::{FIXED, PATTERN};
+use smtpd_rs::table::{Keys, Opener, Request};
 use smtpd_rs::wire::attr::{Attr, Decoder, Form, Limits, List, encode};
 use smtpd_rs::wire::record::{BadRecord, Record};
 
@@ -91,6 +93,13 @@ impl Services {
         let sessions = Arc::new(Mutex::new(HashMap::new()));
         self.listen("private", "tlsmgr", move |client| {
             converse(client, Form::Null, "tlsmgr_protocol", |list| keep_tls(list, &sessions))
+        })
+    }
+
+    /// proxymap(8): for any table.
+    pub(crate) fn proxymap(&self) -> io::Result<()> {
+        self.listen("private", "proxymap", |client| {
+            converse(client, Form::Null, "proxymap_protocol", ask_table)
         })
     }
 
@@ -209,6 +218,23 @@ fn keep_tls(list: &List, sessions: &Mutex<TlsSessions>) -> Vec<Pair> {
 fn ticket_key() -> Vec<u8> {
     let expires: i64 = 4_000_000_000;
     [&[b'n'; 16][..], &[1; 32], &[2; 32], &expires.to_ne_bytes()].concat()
+}
+
+/// Opens a table, or looks into it. The status: 0 yes, 1 not there, 2 cannot say.
+fn ask_table(list: &List) -> Vec<Pair> {
+    let field = |name| list.find(name).unwrap_or_default();
+    let table = Config::of_text("")
+        .and_then(|config| Opener::new(&config).open(field("table"), Request::default()));
+    let Ok(table) = table else { return vec![int("status", 4), int("flags", 0)] };
+    if field("request") == b"open" {
+        let keys = if table.keys() == Keys::Fixed { FIXED } else { PATTERN };
+        return vec![int("status", 0), int("flags", keys as i32)];
+    }
+    match table.lookup(field("key")) {
+        Ok(Some(value)) => vec![int("status", 0), text("value", &value)],
+        Ok(None) => vec![int("status", 1), text("value", b"")],
+        Err(_) => vec![int("status", 2), text("value", b"")],
+    }
 }
 
 /// Which domain is of which class.
