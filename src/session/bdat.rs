@@ -38,7 +38,8 @@ pub(crate) fn bdat(s: &mut Session<'_>, args: &Args) -> Answer {
         return protocol!("521 5.5.1 Error: command not implemented");
     }
     let Some(Chunk { size, last }) = Chunk::of_command(&args.tokens) else {
-        let shown = printable(&args.line, b'?', s.config().smtputf8_enable);
+        let line = args.line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let shown = printable(line, b'?', s.config().smtputf8_enable);
         let (id, namaddr) = (queue_id_or_none(s.mail.as_ref()), &s.who.client.namaddr);
         let shown = cut(&shown, 100);
         warning!("{}: malformed BDAT command syntax from {}: {}", id, namaddr, shown);
@@ -117,7 +118,7 @@ impl Session<'_> {
             self.skip(size)?;
         }
         if last {
-            self.reset_mail();
+            self.end_mail();
         } else {
             self.chunks = Chunks::Refused;
         }

@@ -121,7 +121,7 @@ impl Session<'_> {
     /// everything is as before MAIL, whatever came of it. `chunked`: it came by BDAT.
     pub(crate) fn end_of_message(&mut self, content: &Content, chunked: bool) -> Answer {
         let result = self.commit(content, chunked);
-        self.reset_mail();
+        self.end_mail();
         result
     }
 

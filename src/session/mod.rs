@@ -129,6 +129,8 @@ pub(crate) struct Session<'s> {
     pub(crate) who: Who,
     /// The transaction: `None` before MAIL.
     pub(crate) mail: Option<Mail>,
+    /// The transaction that the next reply ends.
+    past_mail: Option<Mail>,
     /// SIZE= of the last MAIL command, accepted or not, until the next reset. As Postfix: a refused
     /// MAIL leaves it.
     pub(crate) announced_size: i64,
@@ -205,6 +207,7 @@ impl<'s> Session<'s> {
             chat,
             who,
             mail: None,
+            past_mail: None,
             announced_size: 0,
             auth_parameter: None,
             chunks: Chunks::None,
@@ -234,7 +237,9 @@ impl<'s> Session<'s> {
         if crate::log::verbose() > 0 {
             info!("> {}: {}", self.who.client.namaddr, reply.as_bytes());
         }
-        let facts = facts(self.server, &self.who, self.mail.as_ref(), About::default());
+        let past = self.past_mail.take();
+        let mail = self.mail.as_ref().or(past.as_ref());
+        let facts = facts(self.server, &self.who, mail, About::default());
         let expander = Expander::new(&self.server.config, &facts);
         Ok(self.chat.say(reply.as_bytes(), self.tally.errors, &expander)?)
     }
@@ -243,6 +248,13 @@ impl<'s> Session<'s> {
     #[expect(clippy::unused_self, reason = "one place for what notices to postmaster will need")]
     pub(crate) fn blame(&mut self, class: ErrorClass) {
         let _ = class;
+    }
+
+    /// Ends the transaction before its last reply is said: a footer may still name its addresses.
+    pub(crate) fn end_mail(&mut self) {
+        let past = self.mail.take();
+        self.reset_mail();
+        self.past_mail = past;
     }
 
     /// Ends the transaction, whatever its state: an open queue file is thrown away.
