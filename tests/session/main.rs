@@ -33,7 +33,7 @@ use smtpd_rs::wire::attr::{Attr, Decoder, Form, Limits, encode};
 
 use client::{Player, Seen};
 use names::ZoneNames;
-use services::{Records, Services};
+use services::{Cleanup, Records, Services};
 use support::certificates;
 use support::compare::{difference, first_missing};
 use support::mask::Mask;
@@ -134,6 +134,39 @@ const RECORDS: &[&str] = &[
     "E ",
 ];
 
+/// What cleanup(8) does, and what the client hears at the end of its data.
+const ANSWERS: &[(Cleanup, &[&str])] = &[
+    (Cleanup::Works, &["S: 250 2.0.0 Ok: queued as QUEUE-ID"]),
+    (Cleanup::Says(1, ""), &["S: 451 4.3.0 Error: internal error 1"]),
+    (Cleanup::Says(2, ""), &["S: 451 4.3.0 Error: queue file write error"]),
+    (Cleanup::Says(3, ""), &["S: 451 4.3.0 Error: internal error 3"]),
+    (Cleanup::Says(4, ""), &["S: 552 5.3.4 Error: message file too big"]),
+    (Cleanup::Says(8, ""), &["S: 550 5.7.1 Error: message content rejected"]),
+    (Cleanup::Says(8, "5.7.99 not\x07this"), &["S: 550 5.7.99 not this"]),
+    (Cleanup::Says(8, "550-5.7.1 a\r\n550 5.7.1 b"), &["S: 550-5.7.1 a", "S: 550 5.7.1 b"]),
+    (Cleanup::Says(16, ""), &["S: 554 5.4.0 Error: too many hops"]),
+    (Cleanup::Says(64, ""), &["S: 451 4.3.0 Error: internal error 64"]),
+    (Cleanup::Says(256, ""), &["S: 451 4.7.1 Error: service unavailable"]),
+    (Cleanup::Says(256, "4.7.1 later"), &["S: 451 4.7.1 later"]),
+    (Cleanup::Says(0, "never mind"), &["S: 250 2.0.0 Ok: queued as QUEUE-ID"]),
+    (Cleanup::Babbles, &["S: 451 4.3.0 Error: queue file write error"]),
+    (Cleanup::Leaves, &["S: 451 4.3.0 Error: queue file write error"]),
+];
+
+#[test]
+fn the_client_hears_250_only_when_cleanup_said_so() {
+    let text = "S: 220 mx.example.test ESMTP Postfix\nC: HELO x\nS: 250 mx.example.test\n\
+                C: MAIL FROM:<a@sender.test>\nS: 250 2.1.0 Ok\n\
+                C: RCPT TO:<user@example.test>\nS: 250 2.1.5 Ok\n\
+                C: DATA\nS: 354 End data with <CR><LF>.<CR><LF>\nC: body\nC: .\n";
+    for (at, (manner, reply)) in ANSWERS.iter().enumerate() {
+        let text = format!("{text}{}\nC: NOOP\nS: 250 2.0.0 Ok\n", reply.join("\n"));
+        let transcript = Transcript::parse(&format!("{manner:?}"), &text).unwrap();
+        let run = stage().play_with(*manner, &transcript, FIRST_PORT - 2 - at).unwrap();
+        assert_eq!(run.judge(&transcript), None);
+    }
+}
+
 /// Whether a transcript is about the process: its options, its end, its chroot.
 fn needs_master(transcript: &Transcript) -> bool {
     let waits = |step: &Step| matches!(step, Step::WaitForLog(_));
@@ -199,13 +232,18 @@ impl Stage {
 
     /// Plays all sessions of a transcript against a server of their own.
     fn play(&self, transcript: &Transcript, port: usize) -> Outcome<Run> {
+        self.play_with(Cleanup::Works, transcript, port)
+    }
+
+    /// The same, with another cleanup(8).
+    fn play_with(&self, manner: Cleanup, transcript: &Transcript, port: usize) -> Outcome<Run> {
         let files = self.files(transcript)?;
         let service = port.to_string();
         let (cleanup, rewrite) = (format!("cleanup-{port}"), format!("rewrite-{port}"));
         let config = self.main_cf(transcript, &files);
         let config =
             format!("{config}cleanup_service_name = {cleanup}\nrewrite_service_name = {rewrite}\n");
-        self.services.cleanup(&cleanup)?;
+        self.services.cleanup(&cleanup, manner)?;
         if let Ok(config) = Config::of_text(&config) {
             self.services.rewrite(&rewrite, &config)?;
         }

@@ -31,6 +31,19 @@ const FLAG_FILTER: u32 = 2;
 /// What cleanup(8) got: a type and data each.
 pub(crate) type Records = Vec<(u8, Vec<u8>)>;
 
+/// How cleanup(8) behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cleanup {
+    /// It takes messages, and refuses what it is configured to refuse.
+    Works,
+    /// It takes messages, and says this of each.
+    Says(i32, &'static str),
+    /// Its last word is nonsense.
+    Babbles,
+    /// It goes away when the message begins.
+    Leaves,
+}
+
 /// The services in the queue directory, which is the working directory; they go on until the
 /// process ends.
 pub(crate) struct Services {
@@ -54,10 +67,10 @@ impl Services {
     }
 
     /// cleanup(8), under this name.
-    pub(crate) fn cleanup(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn cleanup(&self, name: &str, manner: Cleanup) -> io::Result<()> {
         let (messages, key) = (Arc::clone(&self.messages), name.to_owned());
         self.listen("public", name, move |client| {
-            clean_up(client, |records| {
+            clean_up(client, manner, |records| {
                 if let Ok(mut messages) = messages.lock() {
                     messages.entry(key.clone()).or_default().push(records);
                 }
@@ -336,15 +349,21 @@ fn has(class: u32, word: &[u8], domain: &[u8]) -> bool {
 }
 
 /// Takes one message, and says what becomes of it.
-fn clean_up(mut client: UnixStream, keep: impl Fn(Records)) -> io::Result<()> {
+fn clean_up(mut client: UnixStream, manner: Cleanup, keep: impl Fn(Records)) -> io::Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0xA00_0001);
     let id = format!("{:X}", NEXT.fetch_add(1, Ordering::Relaxed));
     let greeting = [text("protocol", b"cleanup_protocol"), text("queue_id", id.as_bytes())];
     send(&mut client, Form::Null, &greeting)?;
     let mut input = vec![];
     let flags = take_flags(&mut client, &mut input)?;
-    let records = take_records(&mut client, &mut input)?;
-    let (status, reason) = verdict(&records, flags & FLAG_FILTER != 0);
+    let last = if matches!(manner, Cleanup::Leaves) { Record::MESSAGE } else { Record::END };
+    let records = take_records(&mut client, &mut input, last)?;
+    let (status, reason) = match manner {
+        Cleanup::Works => verdict(&records, flags & FLAG_FILTER != 0),
+        Cleanup::Says(status, reason) => (status, reason),
+        Cleanup::Babbles => return client.write_all(b"well\0perhaps\0\0"),
+        Cleanup::Leaves => return Ok(()),
+    };
     keep(records);
     send(&mut client, Form::Null, &[int("status", status), text("reason", reason.as_bytes())])
 }
@@ -362,14 +381,14 @@ fn take_flags(client: &mut UnixStream, input: &mut Vec<u8>) -> io::Result<u32> {
     }
 }
 
-/// The records up to and with the last.
-fn take_records(client: &mut UnixStream, input: &mut Vec<u8>) -> io::Result<Records> {
+/// The records up to and with the first of type `last`.
+fn take_records(client: &mut UnixStream, input: &mut Vec<u8>, last: u8) -> io::Result<Records> {
     let mut records = vec![];
     loop {
         let mut rest = input.as_slice();
         match Record::take(&mut rest) {
             Ok(record) => {
-                let last = record.kind == Record::END;
+                let last = record.kind == last;
                 records.push((record.kind, record.data.to_vec()));
                 let left = rest.len();
                 input.drain(..input.len() - left);
