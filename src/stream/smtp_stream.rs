@@ -49,7 +49,7 @@ enum Channel {
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes read at once before the first message: a session without mail needs no more.
+/// Bytes read at once otherwise: commands and small messages need no more.
 const READ_SIZE_SMALL: usize = 4096;
 /// Output is written when this much waits.
 const WRITE_SIZE: usize = 4096;
@@ -64,6 +64,7 @@ pub struct SmtpStream {
     start: usize,
     end: usize,
     read_size: usize,
+    may_read_much: bool,
     output: Vec<u8>,
     last_write: Instant,
     ended: Option<StreamEnd>,
@@ -79,6 +80,7 @@ impl SmtpStream {
             start: 0,
             end: 0,
             read_size: READ_SIZE_SMALL,
+            may_read_much: false,
             output: Vec::new(),
             last_write: Instant::now(),
             ended: None,
@@ -93,9 +95,10 @@ impl SmtpStream {
         }
     }
 
-    /// Reads much at once from now on, or little again.
+    /// Reads much at once from now on, as soon as much comes; or little again.
     pub fn expect_much(&mut self, much: bool) {
-        self.read_size = if much { READ_SIZE } else { READ_SIZE_SMALL };
+        self.may_read_much = much;
+        self.read_size = READ_SIZE_SMALL;
     }
 
     /// What was read and not yet taken.
@@ -132,11 +135,15 @@ impl SmtpStream {
         }
         self.make_room();
         let room = &mut self.input[self.end..];
+        let room_size = room.len();
         let len = match &mut self.channel {
             Channel::Plain(fd) => fd.read(room)?,
             Channel::Tls(tls) => tls::read(tls, room)?,
             Channel::Gone => 0,
         };
+        if self.may_read_much && len == room_size {
+            self.read_size = READ_SIZE;
+        }
         self.end += len;
         Ok(len)
     }
@@ -146,9 +153,9 @@ impl SmtpStream {
         self.make_room();
         let room = &mut self.input[self.end..];
         self.end += match &mut self.channel {
-            Channel::Plain(fd) if fd.readable() => fd.read(room).unwrap_or(0),
+            Channel::Plain(fd) => fd.read_now(room),
             Channel::Tls(tls) => tls::read_now(tls, room),
-            Channel::Plain(_) | Channel::Gone => 0,
+            Channel::Gone => 0,
         };
     }
 
@@ -493,10 +500,12 @@ mod tests {
     fn an_idle_stream_keeps_no_large_buffer() {
         let (mut stream, mut client) = pair();
         stream.expect_much(true);
-        client.write_all(b"abc").unwrap();
+        client.write_all(&[b'a'; 3 * READ_SIZE_SMALL]).unwrap();
         stream.fill().unwrap();
+        stream.fill().unwrap();
+        assert!(stream.input.capacity() >= READ_SIZE);
         stream.expect_much(false);
-        stream.consume(3);
+        stream.consume(stream.unread().len());
         assert_eq!(stream.input.capacity(), 0);
         client.write_all(b"abc").unwrap();
         stream.fill().unwrap();

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt};
+use nix::sys::time::TimeVal;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -25,19 +27,22 @@ pub enum Patience {
     },
 }
 
-/// A socket with patience. It tries first and waits only where the kernel has nothing.
+/// A socket with patience. Where each transfer has its own time, the kernel keeps it; a shared
+/// deadline is kept here: try first, and wait only where the kernel has nothing.
 #[derive(Debug)]
 pub struct TimedFd {
     fd: OwnedFd,
     patience: Patience,
     waits: bool,
+    /// What the kernel knows of our patience.
+    kernel_limit: Option<Duration>,
     error: Option<Errno>,
 }
 
 impl TimedFd {
     /// Takes over `fd`, a connected socket.
     pub fn new(fd: OwnedFd, patience: Patience) -> Self {
-        Self { fd, patience, waits: true, error: None }
+        Self { fd, patience, waits: true, kernel_limit: None, error: None }
     }
 
     /// Sets how long to wait from now on.
@@ -126,6 +131,38 @@ impl TimedFd {
         error.into()
     }
 
+    /// How to read or write: the kernel waits where it can keep the time.
+    fn flags(&mut self) -> MsgFlags {
+        let waits = match self.patience {
+            Patience::PerTransfer(limit) => self.waits && self.kernel_waits(limit),
+            Patience::Deadline { .. } => false,
+        };
+        if waits { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }
+    }
+
+    /// Tells the kernel how long to wait; whether it took it (only sockets do). No limit at all
+    /// is 0 for the kernel, so that is left to us.
+    fn kernel_waits(&mut self, limit: Duration) -> bool {
+        if self.kernel_limit == Some(limit) {
+            return true;
+        }
+        let Ok(seconds) = i64::try_from(limit.as_secs()) else { return false };
+        let time = TimeVal::new(seconds, i64::from(limit.subsec_micros()));
+        let took = limit >= Duration::from_micros(1)
+            && setsockopt(&self.fd, ReceiveTimeout, &time).is_ok()
+            && setsockopt(&self.fd, SendTimeout, &time).is_ok();
+        if took {
+            self.kernel_limit = Some(limit);
+        }
+        took
+    }
+
+    /// Reads what there is now; 0 where there is nothing, or an end or error, which the next read
+    /// will meet.
+    pub fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).unwrap_or(0)
+    }
+
     /// What to do where the kernel has nothing.
     fn would_block(&mut self, events: PollFlags) -> io::Result<()> {
         if self.waits { self.wait(events) } else { Err(ErrorKind::WouldBlock.into()) }
@@ -144,11 +181,15 @@ impl TimedFd {
 impl Read for TimedFd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.expired()?;
+        let flags = self.flags();
         loop {
-            match recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            match recv(self.fd.as_raw_fd(), buffer, flags) {
                 Ok(len) => {
                     self.earn(len);
                     return Ok(len);
+                }
+                Err(Errno::EAGAIN) if flags.is_empty() => {
+                    return Err(self.failed(Errno::ETIMEDOUT));
                 }
                 Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}
@@ -161,10 +202,13 @@ impl Read for TimedFd {
 impl Write for TimedFd {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.expired()?;
+        let flags = self.flags();
         loop {
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match send(self.fd.as_raw_fd(), buffer, flags) {
+            match send(self.fd.as_raw_fd(), buffer, flags | MsgFlags::MSG_NOSIGNAL) {
                 Ok(len) => return Ok(len),
+                Err(Errno::EAGAIN) if flags.is_empty() => {
+                    return Err(self.failed(Errno::ETIMEDOUT));
+                }
                 Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(self.failed(error)),

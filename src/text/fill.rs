@@ -103,15 +103,16 @@ pub fn fill(text: &str, values: &[&dyn Bytes]) -> Vec<u8> {
 /// Appends `text` with `values` in its holes to `out`.
 pub fn fill_into(out: &mut Vec<u8>, text: &str, values: &[&dyn Bytes]) {
     let mut values = values.iter();
-    let mut rest = text;
-    while let Some(at) = rest.find("{}") {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
+    let mut rest = text.as_bytes();
+    // Texts are short: a plain search is faster than a clever one.
+    while let Some(at) = rest.windows(2).position(|pair| pair == b"{}") {
+        out.extend_from_slice(&rest[..at]);
         if let Some(value) = values.next() {
             value.append_to(out);
         }
         rest = &rest[at + 2..];
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(rest);
 }
 
 /// `format!` for bytes: `fill!("<{}>: not found", address)` gives a `Vec<u8>`.
