@@ -39,7 +39,7 @@ const RELEASE: &str = "3.7.";
 /// Set in the process that runs inside the namespaces.
 const INSIDE: &str = "SMTPD_RS_INSIDE_WORLD";
 /// Transcripts played at a time: they mostly wait.
-const PLAYERS: usize = 6;
+const PLAYERS: usize = 8;
 
 fn main() -> ExitCode {
     let options = Options::read();

@@ -55,7 +55,7 @@ pub(crate) fn play(
         if number > 0 {
             run.dialogue.push("--".to_owned());
         }
-        let (from, to) = world.addresses(at, side, session.client);
+        let (from, to) = world.addresses(at, side, session);
         let mut player =
             Player { world, at, side, reading, tls: &mut tls, line: Line::Gone, input: Vec::new() };
         match dial(from, to) {

@@ -35,6 +35,8 @@ pub(crate) struct Transcript {
 pub(crate) struct Session {
     /// The client's address: `client:`.
     pub(crate) client: IpAddr,
+    /// Whether it goes to the second listener of this transcript: `listener: 2`.
+    pub(crate) second: bool,
     /// What happens, in order.
     pub(crate) steps: Vec<Step>,
 }
@@ -136,6 +138,7 @@ impl Transcript {
                 source: text.lines().map(str::to_owned).collect(),
             },
             client: USUAL_CLIENT,
+            second: false,
             session: None,
             last: Last::Other,
         };
@@ -163,6 +166,7 @@ enum Last {
 struct Reader {
     transcript: Transcript,
     client: IpAddr,
+    second: bool,
     session: Option<Session>,
     last: Last,
 }
@@ -197,6 +201,7 @@ impl Reader {
             Some(("client", text)) => {
                 self.client = text.trim().parse().map_err(|_| "not an address")?;
             }
+            Some(("listener", text)) => self.second = text.trim() == "2",
             Some(("TLS", text)) => self.step(Step::Tls(Tls::parse(text)?)),
             Some(("pause", text)) => {
                 let seconds: f64 = text.trim().parse().map_err(|_| "not a number of seconds")?;
@@ -253,8 +258,8 @@ impl Reader {
     }
 
     fn steps(&mut self) -> &mut Vec<Step> {
-        let client = self.client;
-        &mut self.session.get_or_insert_with(|| Session { client, steps: Vec::new() }).steps
+        let (client, second) = (self.client, self.second);
+        &mut self.session.get_or_insert_with(|| Session { client, second, steps: Vec::new() }).steps
     }
 
     fn end_session(&mut self) {

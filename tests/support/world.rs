@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Group, User, chown};
 
 use super::mask::Mask;
-use super::transcript::Transcript;
+use super::transcript::{Session, Transcript};
 use super::{certificates, dns};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -35,6 +35,8 @@ pub(crate) enum Side {
 
 /// The first transcript's port; theirs are even, ours odd.
 const FIRST_PORT: u16 = 27_000;
+/// How much higher the port of a second listener is, with the same settings.
+const SECOND: u16 = 1_000;
 /// A plain listener of the installed smtpd, to see that master is there.
 const READY_PORT: u16 = 26_999;
 
@@ -280,13 +282,16 @@ impl World {
         symlink(program, self.dir.join("libexec").join(format!("s{port}")))?;
         let chroot = transcript.master("chroot").unwrap_or("n");
         let limit = transcript.master("maxproc").unwrap_or("-");
-        writeln!(master, "{port} inet n - {chroot} - {limit} s{port}")?;
-        if let Some(arguments) = transcript.master("arguments") {
-            writeln!(master, "  {arguments}")?;
-        }
-        writeln!(master, "  -o syslog_name=t{port}")?;
-        for (name, value) in &transcript.main_cf {
-            writeln!(master, "  -o {{ {name} = {} }}", self.fill(value, at))?;
+        let second = transcript.sessions.iter().any(|s| s.second).then_some(port + SECOND);
+        for number in [Some(port), second].into_iter().flatten() {
+            writeln!(master, "{number} inet n - {chroot} - {limit} s{port}")?;
+            if let Some(arguments) = transcript.master("arguments") {
+                writeln!(master, "  {arguments}")?;
+            }
+            writeln!(master, "  -o syslog_name=t{port}")?;
+            for (name, value) in &transcript.main_cf {
+                writeln!(master, "  -o {{ {name} = {} }}", self.fill(value, at))?;
+            }
         }
         Ok(())
     }
@@ -333,15 +338,17 @@ impl World {
         &self,
         at: usize,
         side: Side,
-        client: IpAddr,
+        session: &Session,
     ) -> (SocketAddr, SocketAddr) {
+        let client = session.client;
+        let port = port(at, side) + if session.second { SECOND } else { 0 };
         let server: IpAddr = match client {
             IpAddr::V4(a) if a.is_loopback() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
             IpAddr::V6(a) if a.is_loopback() => Ipv6Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
         };
-        (SocketAddr::new(client, 0), SocketAddr::new(server, port(at, side)))
+        (SocketAddr::new(client, 0), SocketAddr::new(server, port))
     }
 
     /// A file of the TLS directory.
@@ -359,6 +366,7 @@ impl World {
             (self.dir.display().to_string(), "WORLD".to_owned()),
             (format!("s{port}"), "smtpd".to_owned()),
             (port.to_string(), "PORT".to_owned()),
+            ((port + SECOND).to_string(), "PORT".to_owned()),
         ];
         let digests = self.words.iter().filter(|(word, _)| word.contains('.'));
         words.extend(digests.map(|(word, digest)| (digest.clone(), word.clone())));
