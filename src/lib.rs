@@ -34,9 +34,12 @@ pub mod session;
 
 pub mod service;
 
+pub mod admin;
+
+use std::env;
 use std::process::ExitCode;
 
-/// Runs the program: the daemon, as master(8) starts it.
+/// Runs the program: the daemon, as master(8) starts it, or what an administrator asks for.
 pub fn main() -> ExitCode {
-    service::main()
+    if admin::asked(env::args_os().nth(1).as_deref()) { admin::main() } else { service::main() }
 }
