@@ -1,0 +1,206 @@
+//! The start of the daemon, gone through without a daemon: options, main.cf, tables, restrictions,
+//! TLS. It is the daemon's own code that runs; what it would log is caught and becomes findings.
+
+use std::env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::rc::Rc;
+
+use super::neighbours::{Keeper, Proxied};
+use super::places::{Places, default_in};
+use super::report::{Place, Report, Severity};
+use crate::config::{Config, Source};
+use crate::log::{self, Fatal, Record};
+use crate::restriction::review::DEFERRED;
+use crate::service::{Arguments, Transport, refuse_arguments};
+use crate::session::Server;
+use crate::table::Opener;
+
+/// One service, and what is found in it.
+pub(super) struct Examination<'a> {
+    pub(super) places: Places<'a>,
+    pub(super) report: &'a mut Report,
+    /// Whether we may read what master(8) may.
+    pub(super) root: bool,
+    pub(super) chroot: bool,
+}
+
+/// The daemon before its first client.
+pub(super) struct Started {
+    pub(super) config: Rc<Config>,
+    pub(super) server: Server,
+    /// Tables that proxymap(8) would be asked for.
+    pub(super) proxied: Rc<Proxied>,
+}
+
+/// So many wrong values are told at once.
+const MOST_ERRORS: usize = 100;
+
+impl Examination<'_> {
+    pub(super) fn say(&mut self, severity: Severity, place: Option<Place>, text: &[u8]) {
+        self.report.add(severity, place, text);
+    }
+
+    /// Goes through the start of the daemon; `None` where it would end.
+    pub(super) fn start(&mut self, source: &Source) -> Option<Started> {
+        let mut arguments = Arguments::parse(self.places.service.command_line(self.chroot));
+        let mut source = source.clone();
+        let (applied, records) = log::capture(|| arguments.apply(&mut source));
+        self.take(records);
+        let transport = Transport::of(arguments.transport.as_deref()).map(|_| ());
+        for step in [applied, transport, refuse_arguments(&arguments.rest)] {
+            if let Err(Fatal(text)) = step {
+                let entry = self.places.entry();
+                self.say(Severity::Error, Some(entry), &text);
+            }
+        }
+        self.start_with(source)
+    }
+
+    /// Where a value ends the daemon, it is told, forgotten, and the next is looked for.
+    fn start_with(&mut self, mut source: Source) -> Option<Started> {
+        for _ in 0..MOST_ERRORS {
+            let Fatal(text) = match self.try_start(source.clone()) {
+                Ok(started) => return Some(started),
+                Err(fatal) => fatal,
+            };
+            let found = self.places.of_text(&text);
+            let place = found.as_ref().map(|(_, place)| place.clone());
+            let name = found.map(|(name, _)| name.to_vec());
+            self.say(Severity::Error, place, &text);
+            let name = name.filter(|name| source.dictionary.is_set(name))?;
+            source.dictionary.unset(&name);
+        }
+        None
+    }
+
+    fn try_start(&mut self, source: Source) -> Result<Started, Fatal> {
+        let name = &self.places.service.name;
+        let (config, records) = log::capture(|| Config::load(source, name, log::check_prefix));
+        self.take(records);
+        let config = Rc::new(config?);
+        let directory = &config.queue_directory;
+        env::set_current_dir(OsStr::from_bytes(directory))
+            .map_err(|error| fatal!("chdir(\"{}\"): {}", directory, error))?;
+        let proxied = Rc::new(Proxied::default());
+        let (server, records) = log::capture(|| {
+            let opener = Opener::new(&config);
+            let opener = opener.with_proxymap(Rc::<Proxied>::clone(&proxied));
+            let server = Server::open_beside(&config, opener, Box::new(Keeper))?;
+            server.check_notify_classes()?;
+            server.warn_of_space();
+            Ok(server)
+        });
+        let Ok(server) = server else {
+            self.take(records);
+            return server.map(|server| Started { config, server, proxied });
+        };
+        self.judge_tls(&server, records);
+        Ok(Started { config, server, proxied })
+    }
+
+    /// What the daemon would log becomes findings.
+    fn take(&mut self, records: Vec<Record>) {
+        for (severity, text) in records {
+            let severity = match severity {
+                log::Severity::Info => continue,
+                // Said again, with its place, where restrictions are looked at.
+                _ if text.ends_with(DEFERRED.as_bytes()) => continue,
+                log::Severity::Warning => Severity::Warning,
+                _ => Severity::Error,
+            };
+            self.take_one(severity, &text);
+        }
+    }
+
+    /// Without root's eyes, what cannot be read proves nothing.
+    fn take_one(&mut self, severity: Severity, text: &[u8]) {
+        let denied = memchr::memmem::find(text, b"ermission denied").is_some();
+        let severity = if denied && !self.root { Severity::Note } else { severity };
+        let (place, text) = located(text);
+        let place = place.or_else(|| self.places.of_text(text).map(|(_, place)| place));
+        let default = if place.is_none() { default_in(text) } else { None };
+        let text = match default {
+            _ if denied && !self.root => fill!("cannot be seen without root: {}", text),
+            Some(name) => fill!("{} (the default of {})", text, name),
+            None => text.to_vec(),
+        };
+        self.say(severity, place, &text);
+    }
+
+    /// Where TLS would not be offered though main.cf asks for it, all that the log says of it is
+    /// an error.
+    fn judge_tls(&mut self, server: &Server, records: Vec<Record>) {
+        let ((ready, ciphers), more) = log::capture(|| {
+            let ready = server.has_tls();
+            (ready, server.tls.as_ref().is_some_and(|tls| ready && tls.try_ciphers()))
+        });
+        let records: Vec<Record> = records.into_iter().chain(more).collect();
+        if !server.switches.use_tls || ciphers {
+            return self.take(records);
+        }
+        let unseen = !self.root
+            && records
+                .iter()
+                .any(|(_, text)| memchr::memmem::find(text, b"ermission denied").is_some());
+        let (about_tls, others) = records.into_iter().partition(|(_, text)| is_about_tls(text));
+        self.take(others);
+        let severity = if unseen { Severity::Note } else { Severity::Error };
+        let about_tls: Vec<Record> = about_tls;
+        for (_, text) in about_tls {
+            self.take_one(severity, &text);
+        }
+        if !unseen {
+            let place = self.places.of(b"smtpd_tls_security_level");
+            let place = place.or_else(|| self.places.of(b"smtpd_tls_wrappermode"));
+            let text: &[u8] = match (server.switches.wrapper, ready) {
+                (true, _) => b"TLS is asked for and cannot be had: no client is served",
+                (false, true) => b"TLS is asked for and no handshake succeeds",
+                (false, false) => {
+                    b"TLS is asked for and cannot be had: STARTTLS is answered with 454"
+                }
+            };
+            self.say(Severity::Error, place, text);
+        }
+    }
+}
+
+/// Words in what the log says when TLS cannot be had.
+const OF_TLS: &[&[u8]] = &[b"TLS", b"cert", b"chain", b"PEM", b" key ", b"cipher", b"CAfile"];
+
+fn is_about_tls(text: &[u8]) -> bool {
+    OF_TLS.iter().any(|word| memchr::memmem::find(text, word).is_some())
+}
+
+/// The place that a text of the log begins with, and what it says of it.
+pub(super) fn located(text: &[u8]) -> (Option<Place>, &[u8]) {
+    line_in_file(text).map_or((None, text), |(place, rest)| (Some(place), rest))
+}
+
+/// `/file, line 7: text`
+fn line_in_file(text: &[u8]) -> Option<(Place, &[u8])> {
+    const MARK: &[u8] = b", line ";
+    let at = memchr::memmem::find(text, MARK)?;
+    let (file, rest) = (&text[..at], &text[at + MARK.len()..]);
+    let colon = memchr::memchr(b':', rest)?;
+    let line = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
+    // The file may stand behind other words.
+    let file = file.rsplit(|byte| *byte == b' ').next().filter(|file| file.starts_with(b"/"))?;
+    let place = Place { file: file.to_vec(), line: Some(line) };
+    Some((place, rest[colon + 1..].trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_texts_name_a_line_of_a_file() {
+        let (place, text) = line_in_file(b"/etc/x, line 7: bad: y").unwrap();
+        assert_eq!(place, Place { file: b"/etc/x".to_vec(), line: Some(7) });
+        assert_eq!(text, b"bad: y");
+        let (place, _) = line_in_file(b"cidr map /etc/x, line 7: y").unwrap();
+        assert_eq!(place.file, b"/etc/x");
+        assert!(line_in_file(b"open /etc/x: No such file").is_none());
+    }
+}
