@@ -60,14 +60,14 @@ pub(super) fn line_of(text: &[u8], from: usize, end: Option<usize>, word: &[u8])
 /// Whether `text` has `word`, and not as a part of a longer word.
 fn has_word(text: &[u8], word: &[u8]) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    !word.is_empty()
-        && memchr::memmem::find_iter(text, word).any(|at| {
-            let before = text[..at].last().is_some_and(is_letter);
-            let after = text[at + word.len()..].first().is_some_and(is_letter);
-            let (first, last) = (word.first(), word.last());
-            let goes_on = before && first.is_some_and(is_letter);
-            !goes_on && !(after && last.is_some_and(is_letter))
-        })
+    let joined = |left: Option<&u8>, right: Option<&u8>| {
+        left.is_some_and(is_letter) && right.is_some_and(is_letter)
+    };
+    let mut found = memchr::memmem::find_iter(text, word).filter(|_| !word.is_empty());
+    found.any(|at| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !(joined(before.last(), word.first()) || joined(word.last(), after.first()))
+    })
 }
 
 /// The parts of a text of the log that may stand in a value: tables, files.
@@ -127,7 +127,12 @@ impl Places<'_> {
     /// What a text of the log is about: the parameter that it names, else the one whose value
     /// has a word of it; and the place.
     pub(super) fn of_text(&self, text: &[u8]) -> Option<(&[u8], Place)> {
-        self.named_in(text).or_else(|| self.quoted_in(text))
+        let kind = text.strip_prefix(b"unsupported dictionary type: ");
+        let named = self.named_in(text).or_else(|| self.quoted_in(text));
+        named.or_else(|| {
+            let kind = kind?.split(|byte| *byte == b' ').next()?;
+            self.with_word(&fill!("{}:", kind))
+        })
     }
 
     fn named_in(&self, text: &[u8]) -> Option<(&[u8], Place)> {
@@ -139,10 +144,13 @@ impl Places<'_> {
     }
 
     fn quoted_in(&self, text: &[u8]) -> Option<(&[u8], Place)> {
-        parts(text).find_map(|part| {
-            let setting = self.all().find(|setting| has_word(&setting.value, part))?;
-            Some((setting.name.as_slice(), self.of_word(&setting.name, part)?))
-        })
+        parts(text).find_map(|part| self.with_word(part))
+    }
+
+    /// The parameter whose value has `word`.
+    fn with_word(&self, word: &[u8]) -> Option<(&[u8], Place)> {
+        let setting = self.all().find(|setting| has_word(&setting.value, word))?;
+        Some((setting.name.as_slice(), self.of_word(&setting.name, word)?))
     }
 
     fn all(&self) -> impl Iterator<Item = &Setting> {

@@ -109,60 +109,81 @@ impl Examination<'_> {
                 log::Severity::Warning => Severity::Warning,
                 _ => Severity::Error,
             };
-            self.take_one(severity, &text);
+            self.take_one(severity, &text, None);
         }
     }
 
-    /// Without root's eyes, what cannot be read proves nothing.
-    fn take_one(&mut self, severity: Severity, text: &[u8]) {
-        let denied = memchr::memmem::find(text, b"ermission denied").is_some();
-        let severity = if denied && !self.root { Severity::Note } else { severity };
-        let (place, text) = located(text);
-        let place = place.or_else(|| self.places.of_text(text).map(|(_, place)| place));
+    /// Tells one, at `place` if it names none. Without root's eyes, what cannot be read proves
+    /// nothing.
+    fn take_one(&mut self, severity: Severity, text: &[u8], place: Option<Place>) -> Option<Place> {
+        let unseen = is_denied(text) && !self.root;
+        let (named, text) = located(text);
+        let place = place.or(named).or_else(|| self.places.of_text(text).map(|(_, place)| place));
         let default = if place.is_none() { default_in(text) } else { None };
         let text = match default {
-            _ if denied && !self.root => fill!("cannot be seen without root: {}", text),
+            _ if unseen => fill!("cannot be seen without root: {}", text),
             Some(name) => fill!("{} (the default of {})", text, name),
             None => text.to_vec(),
         };
-        self.say(severity, place, &text);
+        self.say(if unseen { Severity::Note } else { severity }, place.clone(), &text);
+        place
     }
 
     /// Where TLS would not be offered though main.cf asks for it, all that the log says of it is
     /// an error.
     fn judge_tls(&mut self, server: &Server, records: Vec<Record>) {
-        let ((ready, ciphers), more) = log::capture(|| {
-            let ready = server.has_tls();
-            (ready, server.tls.as_ref().is_some_and(|tls| ready && tls.try_ciphers()))
-        });
+        let (ready, more) = log::capture(|| server.has_tls());
         let records: Vec<Record> = records.into_iter().chain(more).collect();
-        if !server.switches.use_tls || ciphers {
-            return self.take(records);
+        if !server.switches.use_tls || ready {
+            self.take(records);
+            return self.judge_ciphers(server);
         }
-        let unseen = !self.root
-            && records
-                .iter()
-                .any(|(_, text)| memchr::memmem::find(text, b"ermission denied").is_some());
-        let (about_tls, others) = records.into_iter().partition(|(_, text)| is_about_tls(text));
+        let (about_tls, others): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|(_, text)| is_about_tls(text));
         self.take(others);
+        let unseen = !self.root && about_tls.iter().any(|(_, text)| is_denied(text));
         let severity = if unseen { Severity::Note } else { Severity::Error };
-        let about_tls: Vec<Record> = about_tls;
-        for (_, text) in about_tls {
-            self.take_one(severity, &text);
+        let mut last = None;
+        for (_, text) in &about_tls {
+            // What the library says belongs to what was said before.
+            let before = last.take().filter(|_| text.starts_with(b"TLS library problem"));
+            last = self.take_one(severity, text, before);
         }
         if !unseen {
-            let place = self.places.of(b"smtpd_tls_security_level");
-            let place = place.or_else(|| self.places.of(b"smtpd_tls_wrappermode"));
-            let text: &[u8] = match (server.switches.wrapper, ready) {
-                (true, _) => b"TLS is asked for and cannot be had: no client is served",
-                (false, true) => b"TLS is asked for and no handshake succeeds",
-                (false, false) => {
-                    b"TLS is asked for and cannot be had: STARTTLS is answered with 454"
-                }
+            let names = [&b"smtpd_tls_security_level"[..], b"smtpd_tls_wrappermode"];
+            let place = names.iter().find_map(|name| self.places.of(name));
+            let end: &str = if server.switches.wrapper {
+                "no client is served"
+            } else {
+                "STARTTLS is answered with 454"
             };
-            self.say(Severity::Error, place, text);
+            let text = fill!("TLS is asked for and cannot be had: {}", end);
+            self.say(Severity::Error, place, &text);
         }
     }
+
+    /// A wrong cipher list is logged only when clients shake hands.
+    fn judge_ciphers(&mut self, server: &Server) {
+        let Some(tls) = &server.tls else { return };
+        let (good, records) = log::capture(|| tls.try_ciphers());
+        if good {
+            return;
+        }
+        let names: [&[u8]; 2] = if server.switches.enforce_tls {
+            [b"smtpd_tls_mandatory_ciphers", b"smtpd_tls_mandatory_exclude_ciphers"]
+        } else {
+            [b"smtpd_tls_ciphers", b"smtpd_tls_exclude_ciphers"]
+        };
+        let place = names.iter().find_map(|name| self.places.of(name));
+        for (_, text) in records {
+            self.say(Severity::Error, place.clone(), &text);
+        }
+        self.say(Severity::Error, place, b"TLS is offered, and no handshake succeeds");
+    }
+}
+
+fn is_denied(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"ermission denied").is_some()
 }
 
 /// Words in what the log says when TLS cannot be had.
