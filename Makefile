@@ -23,7 +23,8 @@ build:
 	@scripts/install-what-is-missing build
 	$(CARGO) build --release --locked
 
-# What every change must pass, a minute or two: all but the tests beside the original.
+# What every change must pass, a minute or two: all but the tests beside the original, and those
+# that need a Postfix of their own.
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings

@@ -24,8 +24,8 @@ setgid_group = mail
 local_recipient_maps =
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 ";
-/// The line of a test's first own line in main.cf: `queue_directory` is before it.
-const FIRST: usize = 8;
+/// The line of a test's first own line in main.cf: two with directories are before it.
+const FIRST: usize = 9;
 
 const MASTER_CF: &str = "\
 cleanup unix n - n - 0 cleanup
@@ -51,7 +51,12 @@ impl Place {
         let place = Self(std::env::temp_dir().join(name));
         fs::create_dir_all(place.0.join("queue/etc")).unwrap();
         let queue = place.0.join("queue");
-        let main_cf = format!("{MAIN_CF}queue_directory = {}\n{main_cf}", queue.display());
+        let program = ours();
+        let main_cf = format!(
+            "{MAIN_CF}queue_directory = {}\ndaemon_directory = {}\n{main_cf}",
+            queue.display(),
+            program.parent().unwrap().display()
+        );
         place.write("main.cf", &main_cf);
         place.write("master.cf", &format!("{MASTER_CF}{services}"));
         place
@@ -226,6 +231,21 @@ fn options_of_the_command_are_checked_too() {
             "master.cf:10: error: bad field count",
         ]
     );
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told() {
+    let place =
+        Place::with_services("daemon_directory = /nowhere\n", "1 inet n - n - - smtpd-rs\n");
+    let findings = place.findings();
+    let text = "/nowhere/smtpd-rs: No such file or directory: master(8) cannot start it";
+    assert_eq!(findings.last().unwrap(), &format!("master.cf:7: error: 1/inet: {text}"));
+}
+
+#[test]
+fn a_level_of_tls_that_is_none_is_told() {
+    let findings = Place::new("smtpd_tls_security_level = dane\n").findings();
+    assert_eq!(findings, [format!("main.cf:{FIRST}: error: Invalid TLS level \"dane\"")]);
 }
 
 #[test]

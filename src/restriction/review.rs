@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn each_restriction_is_there_with_what_comes_of_it() {
         let config = Config::of_text(
-            "smtpd_relay_restrictions = permit_mynetwork, reject, warn_if_reject\n\
+            "local_recipient_maps =\n\
+             smtpd_relay_restrictions = permit_mynetwork, reject, warn_if_reject\n\
              smtpd_restriction_classes = mine\n\
              mine = check_client_access inline:{{a=b}}, reject_rbl_client bl.example\n",
         );

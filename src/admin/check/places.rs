@@ -129,10 +129,11 @@ impl Places<'_> {
     pub(super) fn of_text(&self, text: &[u8]) -> Option<(&[u8], Place)> {
         let kind = text.strip_prefix(b"unsupported dictionary type: ");
         let named = self.named_in(text).or_else(|| self.quoted_in(text));
-        named.or_else(|| {
+        let named = named.or_else(|| {
             let kind = kind?.split(|byte| *byte == b' ').next()?;
             self.with_word(&fill!("{}:", kind))
-        })
+        });
+        named.or_else(|| self.with_value(text))
     }
 
     fn named_in(&self, text: &[u8]) -> Option<(&[u8], Place)> {
@@ -151,6 +152,14 @@ impl Places<'_> {
     fn with_word(&self, word: &[u8]) -> Option<(&[u8], Place)> {
         let setting = self.all().find(|setting| has_word(&setting.value, word))?;
         Some((setting.name.as_slice(), self.of_word(&setting.name, word)?))
+    }
+
+    /// The parameter whose whole value stands in the text between quotes.
+    fn with_value(&self, text: &[u8]) -> Option<(&[u8], Place)> {
+        text.split(|byte| *byte == b'"').skip(1).step_by(2).find_map(|quoted| {
+            let setting = self.all().find(|setting| setting.value == quoted)?;
+            Some((setting.name.as_slice(), self.of(&setting.name)?))
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &Setting> {
@@ -212,6 +221,7 @@ plain = y
         let table = Some(("my_table".to_owned(), Some(4)));
         assert_eq!(of(b"open database /etc/x: No such file or directory"), table);
         assert_eq!(of(b"bad string: a_list = one"), Some(("a_list".to_owned(), Some(1))));
+        assert_eq!(of(b"Invalid level \"y\""), Some(("plain".to_owned(), Some(2))));
         assert_eq!(of(b"nothing at all"), None);
     }
 }

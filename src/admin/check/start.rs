@@ -96,7 +96,21 @@ impl Examination<'_> {
             return server.map(|server| Started { config, server, proxied });
         };
         self.judge_tls(&server, records);
+        self.look_for_program(&config);
         Ok(Started { config, server, proxied })
+    }
+
+    /// A service that names us wants us in daemon_directory. The original is Postfix's business.
+    fn look_for_program(&mut self, config: &Config) {
+        let command = &self.places.service.command;
+        if command == b"smtpd" {
+            return;
+        }
+        let path = fill!("{}/{}", config.daemon_directory, command);
+        if let Err(error) = std::fs::metadata(OsStr::from_bytes(&path)) {
+            let text = fill!("{}: {}: master(8) cannot start it", path, error);
+            self.say(Severity::Error, Some(self.places.entry()), &text);
+        }
     }
 
     /// What the daemon would log becomes findings.
