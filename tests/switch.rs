@@ -8,7 +8,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use support::instance::Instance;
 use support::namespaces::inside;
 
@@ -30,6 +34,7 @@ handed pass - - n - - smtpd
 /// What is done with an instance.
 trait Switched {
     fn master_cf(&self) -> String;
+    fn script(&self, arguments: &[&str]) -> Command;
     fn switch(&self, arguments: &[&str]) -> (i32, String);
     fn replace_smtpd_rs(&self, does: &str);
 }
@@ -39,12 +44,16 @@ impl Switched for Instance {
         fs::read_to_string(self.path("conf/master.cf")).unwrap()
     }
 
-    /// Exit status and words of the script.
-    fn switch(&self, arguments: &[&str]) -> (i32, String) {
+    fn script(&self, arguments: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/switch");
         let mut command = Command::new("bash");
         command.arg(script).arg("-c").arg(self.path("conf")).args(arguments);
-        let Output { status, stdout, stderr } = command.output().unwrap();
+        command
+    }
+
+    /// Exit status and words of the script.
+    fn switch(&self, arguments: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = self.script(arguments).output().unwrap();
         let said = [stdout, stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         eprintln!("switch {arguments:?}: {status}\n{said}");
@@ -147,6 +156,25 @@ fn a_program_that_cannot_start_goes_back() {
             assert!(instance.master_cf().starts_with(MASTER_CF));
         }
         assert_eq!(instance.banner(2525), "220 first\r\n");
+    });
+}
+
+#[test]
+fn an_interrupted_switch_goes_back() {
+    inside("an_interrupted_switch_goes_back", || {
+        let instance = started();
+        instance.replace_smtpd_rs("exec sleep 1000");
+        let mut script = instance.script(&["--wait", "3", "on", "2526"]).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while instance.master_cf().starts_with(MASTER_CF) {
+            assert!(Instant::now() < end, "nothing is switched on");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let pid = Pid::from_raw(i32::try_from(script.id()).unwrap());
+        signal::kill(pid, Signal::SIGTERM).unwrap();
+        assert_eq!(script.wait().unwrap().code(), Some(130));
+        assert!(instance.master_cf().starts_with(MASTER_CF));
+        assert_eq!(instance.banner(2526), "220 second one\r\n");
     });
 }
 

@@ -20,13 +20,16 @@ pub(crate) fn inside(name: &str, test: impl FnOnce()) {
         assert!(env::var_os("CI").is_none(), "not tried: {missing}");
         return eprintln!("not tried: {missing}");
     }
-    let status = Command::new("unshare")
+    let output = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(INSIDE, "1")
-        .status();
-    assert!(status.unwrap().success());
+        .output()
+        .unwrap();
+    // Only what failed has something to say.
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 fn missing() -> Option<&'static str> {
