@@ -58,7 +58,7 @@ impl Deref for Config {
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     /// What main.cf and `-o` say.
     pub dictionary: Dictionary,

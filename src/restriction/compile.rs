@@ -279,6 +279,13 @@ impl Classes {
         Ok(classes)
     }
 
+    /// The names, in the order of the texts.
+    pub(crate) fn names(&self) -> Vec<&[u8]> {
+        let mut names: Vec<_> = self.places.iter().collect();
+        names.sort_by_key(|(_, place)| **place);
+        names.into_iter().map(|(name, _)| name.as_slice()).collect()
+    }
+
     fn add(&mut self, name: &[u8], text: Vec<u8>) {
         self.places.insert(name.to_vec(), self.texts.len());
         self.texts.push(text);
@@ -304,7 +311,7 @@ impl Compiler<'_, '_> {
             let (act, taken) = self.step(word, after);
             if let Act::Missing(_) = act {
                 if self.tables.is_some() {
-                    warning!("{}; mail is deferred where it is reached", missing(word));
+                    warning!("{}{}", missing(word), DEFERRED);
                 }
             }
             let next = after.first().map(|next| next.to_vec());
@@ -433,6 +440,9 @@ fn check_server(word: &[u8]) -> Result<(), Fatal> {
     }
     Ok(())
 }
+
+/// What the start adds to [`missing`].
+pub(crate) const DEFERRED: &str = "; mail is deferred where it is reached";
 
 /// What is said of a restriction that this version does not have.
 pub(crate) fn missing(name: &[u8]) -> Vec<u8> {

@@ -31,6 +31,7 @@ mod listed;
 mod lookup;
 mod relay;
 mod remembered;
+pub(crate) mod review;
 pub mod rewrite_clients;
 mod rows;
 #[cfg(test)]

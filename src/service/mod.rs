@@ -19,9 +19,9 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Instant;
 
-use self::arguments::Arguments;
+pub(crate) use self::arguments::Arguments;
 use self::clients::Child;
-use self::listen::Transport;
+pub(crate) use self::listen::Transport;
 use self::master::Inheritance;
 use crate::config::{Config, Source};
 use crate::log::{self, Fatal};
@@ -149,7 +149,8 @@ fn serve_stdin<P: Program>(mut program: P, rest: &[Vec<u8>]) -> Result<(), Fatal
     program.serve(Connection { fd, output: Some(output), handed_over: None })
 }
 
-fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
+/// Words that are no options are found out with the first client. As Postfix.
+pub(crate) fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
     match rest.first() {
         None => Ok(()),
         Some(word) => Err(fatal!("unexpected command-line argument: {}", word)),

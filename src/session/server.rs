@@ -16,7 +16,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
-use crate::tls::{Switches, TlsServer};
+use crate::tls::{SessionKeeper, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
 /// Lists that say to whom or to what something applies.
@@ -62,7 +62,15 @@ pub struct Server {
 impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
-        let mut opener = Opener::new(config);
+        Self::open_beside(config, Opener::new(config), Box::new(Tlsmgr::new(config)))
+    }
+
+    /// The same with these neighbours: whoever only looks at the configuration asks none.
+    pub(crate) fn open_beside(
+        config: &Rc<Config>,
+        mut opener: Opener,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let policy = Policy::compile(config, &mut opener)?;
@@ -72,11 +80,8 @@ impl Server {
             spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
         let switches = Switches::of(config)?;
-        let tls = if switches.use_tls {
-            TlsServer::prepare(config, &switches, Box::new(Tlsmgr::new(config)))
-        } else {
-            None
-        };
+        let tls =
+            if switches.use_tls { TlsServer::prepare(config, &switches, tlsmgr) } else { None };
         let discard_maps = Maps::open(
             &mut opener,
             "smtpd_discard_ehlo_keyword_address_maps",

@@ -104,7 +104,7 @@ impl TlsServer {
     }
 
     /// A wrong cipher list is reported at each handshake, as Postfix does.
-    fn check_ciphers(
+    pub(super) fn check_ciphers(
         &self,
         engine: &Engine,
         ssl: &mut Ssl,

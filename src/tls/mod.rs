@@ -9,6 +9,7 @@ mod certificates;
 mod ciphers;
 mod ffi;
 mod files;
+pub(crate) mod inspect;
 mod loglevel;
 mod peer;
 mod protocols;

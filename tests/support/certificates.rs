@@ -65,6 +65,10 @@ pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn st
     builder.sign(&ca_key, MessageDigest::sha256())?;
     let ca = builder.build();
     fs::write(directory.join("ca.pem"), ca.to_pem()?)?;
+    // As OpenSSL looks for it in a directory (openssl-rehash(1)).
+    fs::create_dir(directory.join("authorities"))?;
+    let hashed = format!("authorities/{:08x}.0", ca.subject_name_hash());
+    fs::write(directory.join(hashed), ca.to_pem()?)?;
 
     let mut words = Vec::new();
     let mut listed = String::new();

@@ -204,7 +204,19 @@ impl World {
         fs::copy(&binaries.ours, self.dir.join("libexec/ours"))?;
         self.words = certificates::make(&self.dir.join("tls")).map_err(|e| e.to_string())?;
         self.words.push(("@tls@".to_owned(), self.text("tls")));
+        self.make_authorities()?;
         self.write_configuration(transcripts)
+    }
+
+    /// The directory `/authorities` of the chroot.
+    fn make_authorities(&self) -> Outcome<()> {
+        let inside = self.dir.join("spool/authorities");
+        fs::create_dir(&inside)?;
+        for entry in fs::read_dir(self.dir.join("tls/authorities"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), inside.join(entry.file_name()))?;
+        }
+        Ok(())
     }
 
     /// resolv.conf and hosts, for all programs of this namespace and for those in the chroot.
