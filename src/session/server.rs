@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::probe::Probe;
 use crate::config::Config;
+use crate::identity::Users;
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -38,6 +39,7 @@ pub struct Server {
     pub(crate) opener: Opener,
     pub(crate) lists: Lists,
     pub(crate) policy: Policy,
+    pub(crate) users: Option<Users>,
     pub(crate) rewrite_clients: RewriteClients,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
@@ -66,6 +68,7 @@ impl Server {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let policy = Policy::compile(config, &mut opener)?;
+        let users = Users::open(config, &mut opener)?;
         let rewrite_clients = RewriteClients::open(config, &mut opener)?;
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
@@ -93,6 +96,7 @@ impl Server {
         Ok(Self {
             lists,
             policy,
+            users,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
             anvil: counts_anything(config).then(|| Anvil::new(config)),

@@ -10,6 +10,7 @@ mod ciphers;
 mod ffi;
 mod files;
 mod loglevel;
+mod names;
 mod peer;
 mod protocols;
 mod server;
@@ -22,6 +23,7 @@ mod switches;
 mod tests;
 
 pub use accept::HandshakeFailed;
+pub use names::Names;
 pub use server::TlsServer;
 pub use session::{CachePolicy, SessionKeeper};
 pub use summary::comment;
@@ -71,4 +73,6 @@ pub struct TlsFacts {
     pub certificate_fingerprint: Option<Vec<u8>>,
     /// Fingerprint of the public key.
     pub key_fingerprint: Option<Vec<u8>>,
+    /// The certificate's names; none where its chain was not verified.
+    pub names: Names,
 }
