@@ -748,4 +748,6 @@ parameters! {
     smtpd_tls_ccert_authenticates: Bool = "yes";
     /// Tables: the identities that a user may ask for in AUTH EXTERNAL.
     smtpd_tls_ccert_authzid_maps: Str = "";
+    /// Serve with new certificates and keys as soon as their files have changed.
+    smtpd_tls_hot_reload: Bool = "yes";
 }

@@ -367,9 +367,11 @@ impl Smtpd {
         self.server.warn_of_space();
     }
 
-    /// A table that has changed since it was opened.
-    pub fn changed_table(&self) -> Option<Vec<u8>> {
-        self.server.opener.changed()
+    /// A table or a file of TLS that has changed since it was opened, in words for the log.
+    pub fn changed(&self) -> Option<Vec<u8>> {
+        let table = self.server.opener.changed().map(|table| fill!("table {}", table));
+        let renewal = self.server.renewal.as_ref();
+        table.or_else(|| renewal.and_then(|renewal| renewal.due(crate::sys::time::now())))
     }
 
     /// Serves one client, to the end.

@@ -17,7 +17,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
-use crate::tls::{Switches, TlsServer};
+use crate::tls::{Renewal, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
 /// Lists that say to whom or to what something applies.
@@ -49,6 +49,8 @@ pub struct Server {
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
+    /// Files of TLS that may be renewed.
+    pub(crate) renewal: Option<Renewal>,
     /// smtpd_forbid_bare_newline
     bare_newline: BareNewline,
     /// What cleanup(8) is to do, as receive_override_options leaves it.
@@ -105,6 +107,7 @@ impl Server {
             discard_maps,
             footers,
             switches,
+            renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,

@@ -13,6 +13,7 @@ mod loglevel;
 mod names;
 mod peer;
 mod protocols;
+mod renewal;
 mod server;
 mod session;
 mod settings;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use accept::HandshakeFailed;
 pub use names::Names;
+pub use renewal::Renewal;
 pub use server::TlsServer;
 pub use session::{CachePolicy, SessionKeeper};
 pub use summary::comment;
