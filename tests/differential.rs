@@ -143,7 +143,7 @@ fn binaries() -> Result<Binaries, Box<dyn Error>> {
     let daemons = PathBuf::from(installed("daemon_directory")?);
     let path = |name: &str| env::var_os(name).map(PathBuf::from);
     let theirs = path("SMTPD_REFERENCE").unwrap_or_else(|| daemons.join("smtpd"));
-    let ours = if reference_only() {
+    let ours = if env::var_os("SMTPD_REFERENCE_ONLY").is_some() {
         theirs.clone()
     } else {
         path("SMTPD_RS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into())
@@ -188,6 +188,8 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
                     let begin = Instant::now();
                     let lines = if options.record {
                         record(&world, transcript, at)
+                    } else if transcript.only_ours {
+                        judge_ours(&world, transcript, at)
                     } else if told && !options.explore {
                         judge(&world, transcript, at, &known)
                     } else {
@@ -219,13 +221,20 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(failed == 0)
 }
 
-/// Writes into the transcript what the installed smtpd says.
+/// Writes into the transcript what the installed smtpd says, or ours where only that can.
 fn record(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
-    let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
+    let side = if transcript.only_ours { Side::Ours } else { Side::Theirs };
+    let run = player::play(world, transcript, at, side, Reading::UntilQuiet);
     match record_run(transcript, &run) {
         Ok(()) => Vec::new(),
         Err(error) => vec![error.to_string()],
     }
+}
+
+/// Plays one transcript to ours alone.
+fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
+    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
+    untrue("ours", transcript, &ours)
 }
 
 /// Plays one transcript on both sides, and only compares them.

@@ -134,6 +134,11 @@ impl Config {
         self.dictionary.is_set(name.as_bytes())
     }
 
+    /// Whether clients can log in: by SASL, or by a certificate that is somebody's.
+    pub fn has_logins(&self) -> bool {
+        self.smtpd_sasl_auth_enable || !self.smtpd_tls_ccert_user_maps.is_empty()
+    }
+
     /// The addresses under which others know us (proxy_interfaces); an error is fatal, but only
     /// for what needs them.
     pub fn proxy_addresses(&self) -> Result<Vec<IpAddr>, Fatal> {

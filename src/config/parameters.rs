@@ -739,4 +739,15 @@ parameters! {
     lmtp_tls_fingerprint_digest: Str (1, 0) = "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}";
     /// Only tested for presence (3.11+ warning flag).
     tlsproxy_client_security_level: Str = "${tlsproxy_client_level:$smtp_tls_security_level}";
+
+    // What smtpd-rs has and Postfix has not: with the defaults, it is as Postfix.
+
+    /// Tables that give a client certificate a user.
+    smtpd_tls_ccert_user_maps: Str = "";
+    /// Whether that user counts for permit_sasl_authenticated without AUTH EXTERNAL.
+    smtpd_tls_ccert_authenticates: Bool = "yes";
+    /// Tables: the identities that a user may ask for in AUTH EXTERNAL.
+    smtpd_tls_ccert_authzid_maps: Str = "";
+    /// Serve with new certificates and keys as soon as their files have changed.
+    smtpd_tls_hot_reload: Bool = "yes";
 }

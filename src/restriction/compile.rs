@@ -121,8 +121,15 @@ pub(crate) struct Search {
 pub(crate) enum SearchKey {
     CertificateFingerprint,
     KeyFingerprint,
+    /// Postfix has these two names, and no meaning for them.
     IssuerName,
     SubjectName,
+    // Names, which count only in verified chains. Postfix has not got them.
+    Subject,
+    Issuer,
+    Email,
+    Dns,
+    Uri,
 }
 
 /// The names in search_order.
@@ -131,6 +138,11 @@ const SEARCH_KEYS: &[(&str, SearchKey)] = &[
     ("pubkey_fingerprint", SearchKey::KeyFingerprint),
     ("issuer_cn", SearchKey::IssuerName),
     ("subject_cn", SearchKey::SubjectName),
+    ("cert_subject", SearchKey::Subject),
+    ("cert_issuer", SearchKey::Issuer),
+    ("san_email", SearchKey::Email),
+    ("san_dns", SearchKey::Dns),
+    ("san_uri", SearchKey::Uri),
 ];
 
 impl SearchKey {
@@ -297,7 +309,8 @@ pub(crate) struct Compiler<'c, 't> {
     pub(crate) classes: &'c Classes,
     /// `None`: for a list from an access table, which has no tables.
     pub(crate) tables: Option<Tables<'t>>,
-    pub(crate) sasl: bool,
+    /// Clients can log in.
+    pub(crate) logins: bool,
 }
 
 impl Compiler<'_, '_> {
@@ -413,8 +426,8 @@ impl Compiler<'_, '_> {
                     (Act::Broken(text), 0)
                 }
             },
-            Check::MissingLogin if self.sasl => (Act::Missing(Need::Sender), 0),
-            Check::MissingLogin => {
+            Check::Login(check) if self.logins => (Act::Plain(check), 0),
+            Check::Login(_) => {
                 (Act::Ignored(fill!("restriction `{}' ignored: no SASL support", word)), 0)
             }
         }

@@ -36,9 +36,9 @@ pub trait Program: Sized {
     fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal>;
     /// What is to be done when the privileges are gone.
     fn post_jail(&mut self) -> Result<(), Fatal>;
-    /// The name of a table that has changed since it was opened. Then this process ends, and the
+    /// What has changed since it was opened, a table or a file. Then this process ends, and the
     /// next reads it anew.
-    fn changed_table(&self) -> Option<Vec<u8>>;
+    fn changed(&self) -> Option<Vec<u8>>;
     /// While no client is there: closes connections to other services that were idle for too
     /// long (ipc_idle). When to be called again.
     fn tend(&self, _now: Instant) -> Option<Instant> {
@@ -167,8 +167,8 @@ impl Program for Smtpd {
         Ok(())
     }
 
-    fn changed_table(&self) -> Option<Vec<u8>> {
-        self.changed_table()
+    fn changed(&self) -> Option<Vec<u8>> {
+        self.changed()
     }
 
     fn tend(&self, now: Instant) -> Option<Instant> {

@@ -21,6 +21,8 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
+    /// It was too long, and cut.
+    pub(crate) cut: bool,
 }
 
 /// A client's connection as a dialogue.
@@ -59,7 +61,21 @@ impl<'s> Chat<'s> {
 
     /// Reads a command. One that is too long is cut, and its rest thrown away.
     pub(crate) fn read(&mut self, bare: BareNewline, namaddr: &[u8]) -> Result<Said, StreamEnd> {
-        let limit = self.config.line_length_limit.max(1) as usize;
+        self.read_up_to(self.config.line_length_limit, bare, namaddr)
+    }
+
+    /// Reads what follows a challenge (smtpd_sasl_response_limit).
+    pub(crate) fn read_response(&mut self, limit: i32, namaddr: &[u8]) -> Result<Said, StreamEnd> {
+        self.read_up_to(limit, BareNewline::Accept, namaddr)
+    }
+
+    fn read_up_to(
+        &mut self,
+        limit: i32,
+        bare: BareNewline,
+        namaddr: &[u8],
+    ) -> Result<Said, StreamEnd> {
+        let limit = usize::try_from(limit).unwrap_or(0).max(1);
         let mut line = Vec::with_capacity(80);
         self.be_patient();
         if self.stream.read_line(&mut line, limit)? == Line::Cut {
@@ -67,10 +83,10 @@ impl<'s> Chat<'s> {
             let shown = printable(shown, b'?', self.config.smtputf8_enable);
             self.skip_line(limit)?;
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
-            return Ok(Said { line, bare_newline: false });
+            return Ok(Said { line, bare_newline: false, cut: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
-        Ok(Said { line, bare_newline })
+        Ok(Said { line, bare_newline, cut: false })
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

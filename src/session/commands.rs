@@ -1,7 +1,7 @@
 //! THE TABLE of SMTP commands, and what becomes of a line that a client sends.
 
 use super::{Session, Stop};
-use super::{bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
 use crate::text::printable::{escaped, printable};
@@ -61,7 +61,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("XCLIENT", xclient::xclient, PRE_TLS),
     command("XFORWARD", xclient::xforward, 0),
     command("STARTTLS", starttls::starttls, PRE_TLS),
-    command("AUTH", starttls::auth, 0),
+    command("AUTH", auth::auth, 0),
     command("MAIL", esmtp::mail, 0),
     command("RCPT", esmtp::rcpt, 0),
     command("DATA", data::data, LAST),

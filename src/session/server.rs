@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::probe::Probe;
 use crate::config::Config;
+use crate::identity::Users;
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -16,7 +17,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
-use crate::tls::{SessionKeeper, Switches, TlsServer};
+use crate::tls::{Renewal, SessionKeeper, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
 /// Lists that say to whom or to what something applies.
@@ -38,6 +39,7 @@ pub struct Server {
     pub(crate) opener: Opener,
     pub(crate) lists: Lists,
     pub(crate) policy: Policy,
+    pub(crate) users: Option<Users>,
     pub(crate) rewrite_clients: RewriteClients,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
@@ -47,6 +49,8 @@ pub struct Server {
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
+    /// Files of TLS that may be renewed.
+    pub(crate) renewal: Option<Renewal>,
     /// smtpd_forbid_bare_newline
     bare_newline: BareNewline,
     /// What cleanup(8) is to do, as receive_override_options leaves it.
@@ -74,6 +78,7 @@ impl Server {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let policy = Policy::compile(config, &mut opener)?;
+        let users = Users::open(config, &mut opener)?;
         let rewrite_clients = RewriteClients::open(config, &mut opener)?;
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
@@ -98,6 +103,7 @@ impl Server {
         Ok(Self {
             lists,
             policy,
+            users,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
             anvil: counts_anything(config).then(|| Anvil::new(config)),
@@ -106,6 +112,7 @@ impl Server {
             discard_maps,
             footers,
             switches,
+            renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,

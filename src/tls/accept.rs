@@ -14,7 +14,7 @@ use super::ffi::{self, Step};
 use super::loglevel::LogMask;
 use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
-use super::{Algorithm, TlsFacts, peer};
+use super::{Algorithm, Names, TlsFacts, peer};
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
 /// A handshake failed, and the log says why. The stream is closed: the client must be considered
@@ -172,6 +172,9 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE) {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
+        }
+        if facts.trusted {
+            facts.names = Names::of(certificate);
         }
         facts.subject = peer::subject(certificate, namaddr);
         facts.issuer = peer::issuer(certificate, namaddr);
