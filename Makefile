@@ -17,7 +17,7 @@ DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 TESTS = $(filter-out differential switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
-.PHONY: build check test demo demo-keep install uninstall clean deny
+.PHONY: build check test matrix demo demo-keep install uninstall clean deny
 
 build:
 	@scripts/install-what-is-missing build
@@ -39,6 +39,11 @@ test:
 	@scripts/install-what-is-missing test
 	@$(MAKE) --no-print-directory build
 	scripts/test
+
+# All transcripts beside the smtpd of other releases, in root file systems of other Debians.
+matrix:
+	@scripts/install-what-is-missing matrix
+	scripts/matrix
 
 # Beside Postfix's own daemons, not over one; the tools for people where people look for them.
 install:
