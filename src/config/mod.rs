@@ -3,7 +3,9 @@
 
 pub mod compat;
 mod computed;
+pub mod dialect;
 pub mod expand;
+mod installed;
 pub mod kinds;
 pub mod main_cf;
 pub mod parameters;
@@ -16,6 +18,7 @@ use std::path::Path;
 
 use self::compat::Level;
 use self::computed::Facts;
+use self::dialect::{Change, Release};
 use self::kinds::Loader;
 use self::main_cf::Dictionary;
 pub use self::parameters::Parameters;
@@ -29,6 +32,8 @@ pub struct Config {
     dictionary: Dictionary,
     level: Level,
     ports: KnownPorts,
+    /// The release of Postfix that we speak as (smtpd_rs_dialect).
+    pub release: Release,
     /// The service field of master.cf (`-n`), as `smtp` or `127.0.0.1:2525`.
     pub service_name: Vec<u8>,
     /// Directory of main.cf.
@@ -99,7 +104,11 @@ impl Config {
         mut facts: Facts<'_>,
     ) -> Result<Self, Fatal> {
         source.dictionary.set(b"service_name", service_name);
-        let mut loader = Loader { dictionary: &mut source.dictionary, facts: &mut facts };
+        let mut loader = Loader {
+            dictionary: &mut source.dictionary,
+            facts: &mut facts,
+            formers: dialect::DEFAULTS,
+        };
         let mut parameters = Parameters::load(&mut loader)?;
         if parameters.myorigin.starts_with(b"/") {
             parameters.myorigin = origin_in_file(&parameters.myorigin)?;
@@ -108,6 +117,7 @@ impl Config {
             parameters,
             dictionary: source.dictionary,
             level: facts.level,
+            release: facts.release,
             ports: std::mem::take(&mut facts.ports),
             service_name: service_name.to_vec(),
             config_directory: source.config_directory,
@@ -127,6 +137,11 @@ impl Config {
             error!("{}", error.0);
             None
         })
+    }
+
+    /// Whether the release that we speak as does what `change` says.
+    pub fn does(&self, change: Change) -> bool {
+        self.release.does(change)
     }
 
     /// Whether main.cf or `-o` sets the parameter (compatibility_level).

@@ -21,6 +21,8 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
+    /// It was longer than line_length_limit, and was cut.
+    pub(crate) too_long: bool,
 }
 
 /// A client's connection as a dialogue.
@@ -67,10 +69,10 @@ impl<'s> Chat<'s> {
             let shown = printable(shown, b'?', self.config.smtputf8_enable);
             self.skip_line(limit)?;
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
-            return Ok(Said { line, bare_newline: false });
+            return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
-        Ok(Said { line, bare_newline })
+        Ok(Said { line, bare_newline, too_long: false })
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {
