@@ -26,7 +26,7 @@ pub(crate) struct Facts<'a> {
     /// Not this machine, but the one of unit tests.
     imagined: bool,
     /// Everything is to be as Postfix has it, also what has no effect here.
-    pub(super) thorough: bool,
+    thorough: bool,
     installed: Option<Installed>,
     makedefs: Option<Vec<u8>>,
     /// The release that we speak as.
@@ -63,6 +63,7 @@ const NOTED: &[&str] = &[
     "default_verp_delimiters",
     "inet_interfaces",
     "inet_protocols",
+    "known_tcp_ports",
     "mail_owner",
     "mail_version",
     "maillog_file",
@@ -89,6 +90,11 @@ impl<'a> Facts<'a> {
     /// Those of this machine.
     pub(super) fn of_this_machine(config_directory: &[u8], settled: Settled<'a>) -> Self {
         Self { imagined: false, settled: Some(settled), ..Self::imagined(config_directory) }
+    }
+
+    /// Those of this machine, with what has no effect here; nobody is told when they are settled.
+    pub(super) fn of_this_machine_in_full(config_directory: &[u8]) -> Self {
+        Self { imagined: false, thorough: true, ..Self::imagined(config_directory) }
     }
 
     /// Those of a machine that has the loopback addresses and no accounts.
@@ -124,10 +130,17 @@ impl<'a> Facts<'a> {
         match name {
             "syslog_facility" => {
                 let dialect = self.noted("smtpd_rs_dialect").to_vec();
-                self.choose_dialect(&dialect, dictionary)
+                self.choose_dialect(&dialect, dictionary)?;
+                if self.release.does(Change::ProcessNameFixed) {
+                    dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
+                }
+                Ok(())
             }
             "inet_protocols" => self.set_facility(),
-            "myhostname" => self.find_families(),
+            "myhostname" => {
+                self.ports = KnownPorts::parse(self.noted("known_tcp_ports"));
+                self.find_families()
+            }
             "mail_name" => self.check_names(),
             "mynetworks" => {
                 self.check_accounts()?;
@@ -210,6 +223,18 @@ impl<'a> Facts<'a> {
         Ok(())
     }
 
+    /// The same, of values that are not loaded.
+    pub(super) fn choose_release(&mut self, dictionary: &Dictionary) -> Result<(), Fatal> {
+        let dialect = dictionary.evaluated(b"smtpd_rs_dialect")?.unwrap_or_default();
+        self.choose_dialect(&dialect, dictionary)
+    }
+
+    /// Our addresses, and so our networks.
+    pub(super) fn find_networks(&mut self) -> Result<(), Fatal> {
+        self.find_families()?;
+        self.find_interfaces()
+    }
+
     /// What Postfix was built with. It is looked up only for whom it matters to: smtpd itself
     /// needs none of these values but as parts of others.
     fn built_with(
@@ -253,7 +278,6 @@ impl<'a> Facts<'a> {
     pub(super) fn note(&mut self, name: &'static str, value: &[u8]) -> Result<(), Fatal> {
         match name {
             "compatibility_level" => self.level = Level::parse(value)?,
-            "known_tcp_ports" => self.ports = KnownPorts::parse(value),
             "smtputf8_enable" if !self.imagined => log::set_utf8(value == b"yes"),
             name if NOTED.contains(&name) => self.noted.push((name, value.to_vec())),
             _ => {}

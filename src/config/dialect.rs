@@ -269,3 +269,142 @@ pub(super) static DEFAULTS: &[Former] = &[
     new("no", "smtp_tlsrpt_skip_reused_handshakes", since!("3.10")),
     was("yes", "smtp_tlsrpt_skip_reused_handshakes", since!("3.11")),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn release(text: &str) -> Release {
+        Release::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_release_has_a_branch_and_a_patch_level() {
+        assert!(release("3.10.2") > release("3.9.12"));
+        assert_eq!(release("3.7.11-NONPROD"), release("3.7.11"));
+        assert_eq!(release("3.12-20260821").to_string(), "3.12");
+        assert_eq!(release("3.7.11").to_string(), "3.7.11");
+        assert!(release("3.10") > release("3.10.99"), "the last of its branch");
+        for wrong in ["", "3", "x", "3.", "3.7.x", "3.7.11.1", "-3.7", "3.70000.1", "3.7 "] {
+            assert_eq!(Release::parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_brought_back_is_there_from_then_on() {
+        let since = since!("3.7.20" "3.8.15" "3.10.8" "3.11");
+        for (text, has) in [
+            ("3.6.30", false),
+            ("3.7.19", false),
+            ("3.7.20", true),
+            ("3.7", true),
+            ("3.8.14", false),
+            ("3.8.15", true),
+            ("3.9.99", false),
+            ("3.10.7", false),
+            ("3.10.8", true),
+            ("3.10-20250101", true),
+            ("3.11.0", true),
+            ("3.12-20260821", true),
+            ("4.0.0", true),
+        ] {
+            assert_eq!(release(text).has(since), has, "{text}");
+        }
+    }
+
+    /// The release before a row's, in the same branch; or the last of the branch before it.
+    fn before(first: Release) -> Release {
+        match first.patch.checked_sub(1) {
+            Some(patch) => Release { patch, ..first },
+            None => Release { minor: first.minor - 1, patch: 0, ..first },
+        }
+    }
+
+    /// `is` holds in the first release of each branch of `since`, and not in the one before it.
+    fn holds_at_both_sides(since: &Since, what: &str, is: impl Fn(Release) -> bool) {
+        assert!(since.is_sorted(), "{what}");
+        for first in since {
+            assert!(is(*first), "{what}: {first}");
+            assert!(!is(before(*first)), "{what}: before {first}");
+        }
+        assert!(is(release("3.12")) && !is(release("3.6.0")), "{what}");
+    }
+
+    #[test]
+    fn each_change_holds_from_its_release_on() {
+        for row in CHANGES {
+            holds_at_both_sides(row.since, row.what, |release| release.does(row.change));
+        }
+    }
+
+    #[test]
+    fn each_default_holds_until_its_release() {
+        for row in DEFAULTS {
+            holds_at_both_sides(row.since, row.name, |release| {
+                row.in_release(release).is_none() != row.later
+            });
+        }
+    }
+
+    #[test]
+    fn defaults_stand_in_the_order_of_the_table() {
+        let place = |name| TABLE.iter().position(|row| row.name == name);
+        let places: Vec<_> = DEFAULTS.iter().map(|row| place(row.name)).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted());
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_dialect() {
+        let config = |dialect: &str, more: &str| {
+            Config::of_text(&format!("smtpd_rs_dialect = {dialect}\n{more}")).unwrap()
+        };
+        for (dialect, action, newline, day) in [
+            ("3.7.11", "tempfail", "no", false),
+            ("3.7.20", "shutdown", "no", false),
+            ("3.8.4", "tempfail", "no", false),
+            ("3.9.8", "tempfail", "normalize", true),
+            ("3.10", "shutdown", "normalize", true),
+            ("3.12-20260821", "shutdown", "normalize", true),
+        ] {
+            let config = config(dialect, "");
+            assert_eq!(config.milter_default_action, action.as_bytes(), "{dialect}");
+            assert_eq!(config.smtpd_forbid_bare_newline, newline.as_bytes(), "{dialect}");
+            assert_eq!(config.does(Change::TwoDigitDay), day, "{dialect}");
+            assert_eq!(config.mail_version, b"3.7.11", "the version is that of the host");
+        }
+        assert!(!config("3.8", "").smtpd_forbid_unauth_pipelining);
+        assert!(config("3.9", "").smtpd_forbid_unauth_pipelining);
+        assert!(
+            config("3.8", "smtpd_forbid_unauth_pipelining = yes").smtpd_forbid_unauth_pipelining
+        );
+    }
+
+    #[test]
+    fn what_a_release_does_not_have_is_not_read() {
+        let text = "smtpd_hide_client_session = yes\nsmtpd_banner = $smtpd_hide_client_session\n";
+        let config = |dialect| Config::of_text(&format!("smtpd_rs_dialect = {dialect}\n{text}"));
+        let old = config("3.9").unwrap();
+        assert!(!old.smtpd_hide_client_session);
+        assert_eq!(old.smtpd_banner, b"yes", "a name is a name");
+        assert!(config("3.10").unwrap().smtpd_hide_client_session);
+        let wrong = "smtpd_client_ipv4_prefix_length = x\nsmtpd_tls_enable_rpk = x\n";
+        let config = |dialect| Config::of_text(&format!("smtpd_rs_dialect = {dialect}\n{wrong}"));
+        assert_eq!(config("3.7").unwrap().smtpd_client_ipv4_prefix_length, 32);
+        assert!(config("3.8").is_err());
+        let legacy = "tls_legacy_public_key_fingerprints = yes\nsmtpd_use_tls = yes\n";
+        let config = |dialect| Config::of_text(&format!("smtpd_rs_dialect = {dialect}\n{legacy}"));
+        assert!(config("3.10").unwrap().tls_legacy_public_key_fingerprints);
+        assert!(!config("3.11").unwrap().tls_legacy_public_key_fingerprints);
+    }
+
+    #[test]
+    fn a_dialect_must_be_a_release() {
+        let error = Config::of_text("smtpd_rs_dialect = new\n").unwrap_err();
+        let text =
+            "file /etc/postfix/main.cf: parameter smtpd_rs_dialect: bad parameter value: new";
+        assert_eq!(error.0, text.as_bytes());
+        let config = Config::of_text("a = 3.9\nsmtpd_rs_dialect = $a\n").unwrap();
+        assert_eq!(config.release, release("3.9"));
+    }
+}

@@ -107,8 +107,10 @@ pub(super) fn built_with(makedefs: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut lines = makedefs.split(|byte| *byte == b'\n');
     match name {
         "shlib_directory" => {
-            let shared = setting(makedefs, b"# shlib_directory=");
-            shared.or_else(|| setting(makedefs, b"SHLIB_DIR\t= ")).or_else(|| Some(b"no".to_vec()))
+            let shared = setting(makedefs, b"# shared=").is_some_and(|shared| shared == b"yes");
+            let told = setting(makedefs, b"# shlib_directory=");
+            let made = || shared.then(|| setting(makedefs, b"SHLIB_DIR = ")).flatten();
+            told.or_else(made).or_else(|| Some(b"no".to_vec()))
         }
         "default_database_type" => {
             let flags = lines.find(|line| line.starts_with(b"# CCARGS="))?;
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn how_postfix_was_built_is_written_down() {
         let debian = b"# CCARGS=-DDEBIAN -DDEF_DB_TYPE=\\\"lmdb\\\" -DUSE_TLS\n\
-            # daemon_directory=/usr/lib/postfix/sbin\n# data_directory=\nSHLIB_DIR\t= /usr/lib/postfix\n";
+            # daemon_directory=/usr/lib/postfix/sbin\n# data_directory=\n# shared=yes\nSHLIB_DIR = /usr/lib/postfix\n";
         let built = |name| built_with(debian, name).map(|value| String::from_utf8(value).unwrap());
         assert_eq!(built("daemon_directory").as_deref(), Some("/usr/lib/postfix/sbin"));
         assert_eq!(built("shlib_directory").as_deref(), Some("/usr/lib/postfix"));

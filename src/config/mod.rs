@@ -7,6 +7,7 @@ pub mod dialect;
 pub mod expand;
 mod installed;
 pub mod kinds;
+pub mod listing;
 pub mod main_cf;
 pub mod parameters;
 mod ports;
@@ -14,7 +15,7 @@ mod ports;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::compat::Level;
 use self::computed::Facts;
@@ -60,6 +61,11 @@ impl Deref for Config {
     fn deref(&self) -> &Parameters {
         &self.parameters
     }
+}
+
+/// The directory of main.cf, as the environment has it.
+pub fn directory() -> PathBuf {
+    std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
@@ -210,5 +216,9 @@ mod tests {
     fn the_process_is_smtpd() {
         let config = Config::of_text("smtpd_banner = $process_name $service_name").unwrap();
         assert_eq!(config.smtpd_banner, b"smtpd smtp");
+        let renamed = "process_name = x\nsmtpd_banner = $process_name\n";
+        assert_eq!(Config::of_text(renamed).unwrap().smtpd_banner, b"x");
+        let renamed = format!("smtpd_rs_dialect = 3.12\n{renamed}");
+        assert_eq!(Config::of_text(&renamed).unwrap().smtpd_banner, b"smtpd");
     }
 }

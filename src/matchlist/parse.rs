@@ -215,6 +215,30 @@ mod tests {
     }
 
     #[test]
+    fn files_have_logical_lines_from_3_8_on() {
+        let file = std::env::temp_dir().join(format!("smtpd-rs-lines-{}", std::process::id()));
+        fs::write(&file, "one\n  # three\n two,#x y z and more than twenty\n\nfi\0ve\n six\n")
+            .unwrap();
+        let config = Config::of_text("smtpd_rs_dialect = 3.8\n").unwrap();
+        let mut opener = Opener::new(&config);
+        captured::take();
+        let name = file.display().to_string();
+        let list = MatchList::strings(&mut opener, &config, "some_list", name.as_bytes()).unwrap();
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: some_list: #comment after other text is not allowed: #x y z and more than tw..."
+            ]
+        );
+        for (text, there) in
+            [("one", true), ("two", true), ("three", false), ("fi", true), ("six", false)]
+        {
+            assert_eq!(list.matches_string(text.as_bytes()), Ok(there), "{text}");
+        }
+        fs::remove_file(file).unwrap();
+    }
+
+    #[test]
     fn a_mark_needs_a_pattern() {
         assert_eq!(open("a, !").err(), Some(fatal!("some_list: no pattern after '!'")));
         let directory = open("/").err();

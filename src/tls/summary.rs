@@ -161,6 +161,19 @@ mod tests {
         lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
     }
 
+    #[test]
+    fn fingerprints_are_told_apart_from_3_9_on() {
+        let facts = TlsFacts {
+            subject: b"a".to_vec(),
+            issuer: b"b".to_vec(),
+            certificate_fingerprint: Some(b"AA".to_vec()),
+            ..TlsFacts::default()
+        };
+        let words = |release: &str| facts.peer_words(Release::parse(release.as_bytes()).unwrap());
+        assert_eq!(words("3.8"), b"subject_CN=a, issuer=b, fingerprint=AA, pkey_fingerprint=");
+        assert_eq!(words("3.9"), b"subject_CN=a, issuer=b, cert fingerprint=AA");
+    }
+
     // These lines were seen with Postfix 3.7.11.
 
     #[test]

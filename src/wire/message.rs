@@ -517,6 +517,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_line_that_looks_like_a_mailbox_is_marked_by_a_record_of_its_own() {
+        let options = Options { one_mailbox_line: true, ..options(Accept) };
+        let (records, _, content) = play(options, &[b">From a\r\nFrom b\r\n.\r\n"]);
+        assert_eq!(records, ["X-Mailbox-Line: ~", ">From a", "From b"]);
+        assert_eq!(content.size(), 16 + 9 + 8);
+    }
+
+    #[test]
     fn lines_that_look_like_a_mailbox_cannot_get_past_the_limit() {
         let options = Options { size_limit: Some(1000), ..options(Accept) };
         let input = [&b"From x\r\n".repeat(100)[..], b".\r\n"].concat();
