@@ -88,8 +88,11 @@ impl Dictionary {
 
     /// Whether a text of main.cf or `-o` asks for the value of `name`.
     pub(super) fn mentions(&self, name: &str) -> bool {
-        let mut texts = self.entries.values().filter(|entry| entry.set);
-        texts.any(|entry| memchr::memmem::find(&entry.text, name.as_bytes()).is_some())
+        let mut texts = self.entries.values().filter(|entry| entry.set).map(|entry| &*entry.text);
+        texts.any(|text| {
+            memchr::memchr(b'$', text).is_some()
+                && memchr::memmem::find(text, name.as_bytes()).is_some()
+        })
     }
 
     /// Sets what the operand of `-o` says: `name = value`.
