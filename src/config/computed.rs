@@ -364,11 +364,8 @@ impl<'a> Facts<'a> {
             ));
         }
         let origin = self.noted("myorigin");
-        if !origin.starts_with(b"/") && origin.iter().any(|byte| COMMA_SPACE.contains(byte)) {
-            return Err(fatal!(
-                "myorigin parameter setting must not contain multiple values: {}",
-                origin
-            ));
+        if !origin.starts_with(b"/") {
+            one_origin(origin)?;
         }
         let filter = self.noted("verp_delimiter_filter");
         let wrong =
@@ -383,6 +380,17 @@ impl<'a> Facts<'a> {
         }
         Ok(())
     }
+}
+
+/// myorigin is one domain.
+pub(super) fn one_origin(origin: &[u8]) -> Result<(), Fatal> {
+    if origin.iter().any(|byte| COMMA_SPACE.contains(byte)) {
+        return Err(fatal!(
+            "myorigin parameter setting must not contain multiple values: {}",
+            origin
+        ));
+    }
+    Ok(())
 }
 
 const DEFAULT_DOMAIN: &[u8] = b"localdomain";

@@ -11,6 +11,7 @@
 //! compare compatibility levels. Values are expanded again.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::compat::Level;
@@ -41,10 +42,15 @@ type Done = Result<(), MacroError>;
 
 /// Deeper calls are a loop. As Postfix.
 const DEEPEST: usize = 100;
+/// More calls in one text are no configuration, though Postfix would go on: each of forty values that
+/// names the one before it twice doubles the work.
+const MOST_CALLS: u32 = 100_000;
+/// Longer texts are none, either.
+const LONGEST: usize = 64 << 20;
 
 /// Expands `text`, and the values in it again.
 pub fn recursively(text: &[u8], lookup: &Lookup<'_, '_>) -> Result<Expanded, MacroError> {
-    run(text, Expansion { lookup, recurse: true, filter: None, out: Expanded::default() })
+    run(text, lookup, true, None)
 }
 
 /// Expands `text`; values go in as they are, with `_` for each byte that `filter` (if any) lacks.
@@ -53,10 +59,18 @@ pub fn once(
     lookup: &Lookup<'_, '_>,
     filter: Option<&[u8]>,
 ) -> Result<Expanded, MacroError> {
-    run(text, Expansion { lookup, recurse: false, filter, out: Expanded::default() })
+    run(text, lookup, false, filter)
 }
 
-fn run(text: &[u8], mut expansion: Expansion<'_, '_>) -> Result<Expanded, MacroError> {
+fn run(
+    text: &[u8],
+    lookup: &Lookup<'_, '_>,
+    recurse: bool,
+    filter: Option<&[u8]>,
+) -> Result<Expanded, MacroError> {
+    let calls = Cell::new(0);
+    let out = Expanded::default();
+    let mut expansion = Expansion { lookup, recurse, filter, calls: &calls, out };
     expansion.parse(text, 0)?;
     Ok(expansion.out)
 }
@@ -65,6 +79,8 @@ struct Expansion<'a, 'v> {
     lookup: &'a Lookup<'a, 'v>,
     recurse: bool,
     filter: Option<&'a [u8]>,
+    /// So far, in all of the text.
+    calls: &'a Cell<u32>,
     out: Expanded,
 }
 
@@ -86,8 +102,17 @@ impl Expansion<'_, '_> {
                 return Err(wrong(fill!("empty macro name: \"{}\"", text)));
             }
             not_too_deep(depth, inside)?;
+            self.not_too_much(inside)?;
             self.call(inside, depth)?;
             rest = after;
+        }
+        Ok(())
+    }
+
+    fn not_too_much(&self, piece: &[u8]) -> Done {
+        self.calls.set(self.calls.get() + 1);
+        if self.calls.get() > MOST_CALLS || self.out.text.len() > LONGEST {
+            return Err(wrong(fill!("unreasonable number of macro calls: \"{}\"", piece)));
         }
         Ok(())
     }
@@ -419,6 +444,39 @@ mod tests {
         assert_eq!(expand("${a?{x}:{y}}|${empty?{x}:{y}}|${empty ? {x} : {y $a}}"), "x|y|y A");
         assert_eq!(expand("${a? t }|${a?{ t }}"), " t | t ");
         assert_eq!(expand("${a?{x}:y }|${empty?{x}: y }"), "x| y ");
+    }
+
+    #[test]
+    fn values_that_double_each_other_end_somewhere() {
+        let lookup = |name: &[u8]| {
+            let number: u32 = std::str::from_utf8(&name[1..]).ok()?.parse().ok()?;
+            let value = match number.checked_sub(1) {
+                None => String::new(),
+                Some(less) => format!("$a{less}${{a{less}}}"),
+            };
+            Some(Cow::Owned(value.into_bytes()))
+        };
+        assert!(recursively(b"$a10", &lookup).is_ok());
+        let error = recursively(b"$a60", &lookup).unwrap_err();
+        assert!(
+            matches!(error, MacroError::Syntax(text) if text.starts_with(b"unreasonable number"))
+        );
+    }
+
+    #[test]
+    fn long_and_deep_texts_end_well() {
+        let open = "${a?".repeat(300_000);
+        assert!(expand(&open).starts_with("? truncated macro reference"));
+        let deep = format!("{}x{}", "${a?{".repeat(200), "}}".repeat(200));
+        assert!(expand(&deep).starts_with("? unreasonable macro call nesting"));
+        let long = "x$$y ".repeat(200_000);
+        assert_eq!(expand(&long).len(), 4 * 200_000);
+        assert!(expand(&"${a}".repeat(50_000)).len() == 50_000);
+        for wrong in
+            ["${{{{{{", "${a?{b}:", "${a?{b}:}", "$(((", "${a:", "${{a}==", "${{a}=={b", "${{}"]
+        {
+            let _ = expand(wrong);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, mpsc};
+use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -89,12 +89,12 @@ fn play(stage: &Stage, played: &[&Transcript]) {
                         Ok(run) => run.judge(one),
                         Err(error) => Some(format!("{}: {error}", one.name)),
                     };
-                    failures.lock().unwrap().extend(wrong);
+                    failures.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 }
             });
         }
     });
-    let mut failures = failures.into_inner().unwrap();
+    let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort();
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
