@@ -131,6 +131,7 @@ impl<'a> Facts<'a> {
             "syslog_facility" => {
                 let dialect = self.noted("smtpd_rs_dialect").to_vec();
                 self.choose_dialect(&dialect, dictionary)?;
+                dictionary.functions = self.release.does(Change::Functions);
                 if self.release.does(Change::ProcessNameFixed) {
                     dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
                 }

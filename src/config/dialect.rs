@@ -119,6 +119,10 @@ macro_rules! changes {
 }
 
 changes! {
+    /// A client that postscreen(8) hands over with wrong attributes gets 421; the process goes on.
+    BadHandoverSurvived: "3.11";
+    /// REQUIRETLS can be announced, asked for and discarded.
+    RequireTls: "3.11";
     /// A command that is too long is refused, not cut.
     LongCommandRefused: "3.12";
     /// What cannot be read as a command counts as an unknown one.
@@ -155,6 +159,8 @@ changes! {
     NoLowGrades: "3.8";
     /// A file of patterns has logical lines; a comment behind a pattern is told in other words.
     PatternFilesAsMainCf: "3.8";
+    /// Values in main.cf can call functions: `${domain_to_ascii{…}}`.
+    Functions: "3.11";
     /// main.cf and `-o` cannot change $process_name.
     ProcessNameFixed: "3.12";
     /// The type of the default of alias_maps is that of default_database_type.

@@ -20,6 +20,8 @@ use crate::text::split::NameValueError;
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     entries: HashMap<Cow<'static, [u8]>, Entry>,
+    /// Values can call functions.
+    pub(super) functions: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +48,7 @@ impl Dictionary {
             return Ok(text.to_vec());
         }
         let lookup = |name: &[u8]| self.raw(name).map(Cow::Borrowed);
-        match expand::recursively(text, &lookup) {
+        match expand::recursively(text, self.functions, &lookup) {
             Ok(expanded) => Ok(expanded.text),
             Err(MacroError::Fatal(text)) => Err(Fatal(text)),
             Err(MacroError::Syntax(text)) => {
@@ -257,7 +259,7 @@ fn until_nul(text: &[u8]) -> &[u8] {
     memchr::memchr(0, text).map_or(text, |end| &text[..end])
 }
 
-fn trim(text: &[u8]) -> &[u8] {
+pub(super) fn trim(text: &[u8]) -> &[u8] {
     let Some(start) = text.iter().position(|byte| !is_space(*byte)) else {
         return &[];
     };

@@ -151,7 +151,7 @@ parameters! {
     /// Avoid "whitelist/blacklist" words in logging.
     respectful_logging: NBool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}" foreign;
     /// Enable REQUIRETLS in EHLO and MAIL FROM.
-    requiretls_enable: NBool = "yes" later;
+    requiretls_enable: NBool = "yes";
     /// Honor "TLS-Required: no" message header (cleanup).
     tls_required_enable: NBool = "yes" foreign;
     /// Log when hash/btree request is redirected.
