@@ -395,7 +395,7 @@ fn values_are_what_they_are_for_the_original() {
         return;
     }
     let different = std::sync::Mutex::new(Vec::new());
-    for_each(1000..1300, |number| {
+    for_each(1000..1200, |number| {
         let main_cf = generator::main_cf(number);
         let difference = compare_smtpd(number, &main_cf);
         different.lock().unwrap().extend(difference);
@@ -515,4 +515,47 @@ fn what_is_wrong_is_told_in_the_words_of_the_original() {
     });
     let different = different.into_inner().unwrap();
     assert!(different.is_empty(), "{} {}", different.len(), different.join("\n"));
+}
+
+#[test]
+fn the_verb_prints_what_postconf_prints() {
+    if postconf(&["-d"]).is_none() {
+        eprintln!("skipped: there is no postconf here");
+        return;
+    }
+    let place = Place::new(
+        3000,
+        "a = x  y\n\tz\nsmtpd_banner = $myhostname <$a> ${mail_name}\nmax_idle = 7\nvirtual_maps = $a\n",
+    );
+    let names: Vec<&str> =
+        TABLE.iter().map(|row| row.name).filter(|name| compared(name)).chain(["no_such"]).collect();
+    for options in [&[][..], &["-x"], &["-h"], &["-d"], &["-n"], &["-x", "-n", "-h"], &["-H"]] {
+        for names in [&names[..], &["virtual_maps", "config_directory"]] {
+            let ours = Command::new(env!("CARGO_BIN_EXE_smtpd-rs"))
+                .arg("parameters")
+                .args(options)
+                .args(names)
+                .env("MAIL_CONFIG", &place.0)
+                .output()
+                .unwrap();
+            let theirs = postconf(&[options, &["-c", place.text()], names].concat()).unwrap();
+            let (ours, said) = (String::from_utf8_lossy(&ours.stdout), ours.stderr);
+            assert_eq!(ours, String::from_utf8_lossy(&theirs.stdout), "{options:?}");
+            let said = String::from_utf8_lossy(&said).into_owned();
+            let unknown = names.contains(&"no_such");
+            assert_eq!(said.contains("warning: no_such: unknown parameter"), unknown, "{said}");
+        }
+    }
+}
+
+#[test]
+fn no_file_makes_the_process_panic() {
+    let mut random = generator::Random::new(7);
+    log::capture(|| {
+        for seed in 0..1500 {
+            let text = random.garbled(&generator::main_cf(seed));
+            // Right or wrong: it comes to an end.
+            let _ = Config::of_text(&text);
+        }
+    });
 }

@@ -76,7 +76,7 @@ impl Listing {
             return Ok(match name {
                 "process_id" => fill!("{}", std::process::id()),
                 "process_name" => log::PROCESS_NAME.into(),
-                "config_directory" => self.set(name).unwrap_or_default(),
+                "config_directory" => super::USUAL_DIRECTORY.into(),
                 _ => Vec::new(),
             });
         }

@@ -68,9 +68,12 @@ impl Deref for Config {
     }
 }
 
+/// Where main.cf is, unless the environment says otherwise.
+const USUAL_DIRECTORY: &str = "/etc/postfix";
+
 /// The directory of main.cf, as the environment has it.
 pub fn directory() -> PathBuf {
-    std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)
+    std::env::var_os("MAIL_CONFIG").map_or_else(|| USUAL_DIRECTORY.into(), PathBuf::from)
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
