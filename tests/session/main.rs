@@ -116,6 +116,24 @@ fn cleanup_gets_these_records() {
     assert_eq!(rest, RECORDS);
 }
 
+#[test]
+fn a_hidden_client_is_not_in_the_header() {
+    let path = transcript::directory().join("mail_plain.smtp");
+    let mut transcript = transcript::read(&path).unwrap();
+    for (name, value) in [("smtpd_rs_dialect", "3.10"), ("smtpd_hide_client_session", "yes")] {
+        transcript.main_cf.push((name.to_owned(), value.to_owned()));
+    }
+    let run = stage().play(&transcript, next_port()).unwrap();
+    let [message] = run.messages.as_slice() else { panic!("{} messages", run.messages.len()) };
+    let lines =
+        message.iter().filter(|(kind, _)| *kind == b'N').map(|(_, data)| transcript::show(data));
+    let header: Vec<String> = lines.take(3).collect();
+    let id = header[0].strip_prefix("Received: by mx.example.test (Postfix) id ").unwrap();
+    assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert!(header[1].starts_with("\\x09for <user@example.test>; "), "{}", header[1]);
+    assert!(!header[2].contains("client.test"), "{}", header[2]);
+}
+
 /// The records of `mail_plain.smtp`, but for the first, the time.
 const RECORDS: &[&str] = &[
     "A log_ident=QUEUE-ID",
