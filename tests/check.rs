@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 /// Accounts that every system has: nothing runs under them here.
 const MAIN_CF: &str = "\
 compatibility_level = 3.6
+smtpd_rs_dialect = 3.7.11
 myhostname = mx.example
 mail_owner = daemon
 setgid_group = mail
@@ -25,7 +26,7 @@ local_recipient_maps =
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 ";
 /// The line of a test's first own line in main.cf: two with directories are before it.
-const FIRST: usize = 9;
+const FIRST: usize = 10;
 
 const MASTER_CF: &str = "\
 cleanup unix n - n - 0 cleanup

@@ -8,6 +8,7 @@
 
 mod ccert;
 mod check;
+mod parameters;
 
 use std::env;
 use std::ffi::OsStr;
@@ -44,6 +45,12 @@ pub static VERBS: &[Verb] = &[
         summary: "what is wrong with main.cf and the services of master.cf",
         help: check::HELP,
         run: check::check,
+    },
+    Verb {
+        name: "parameters",
+        summary: "what main.cf says, as postconf(1) shows it",
+        help: parameters::HELP,
+        run: parameters::parameters,
     },
     Verb {
         name: "version",

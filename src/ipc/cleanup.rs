@@ -30,6 +30,8 @@ pub const FLAG_MILTER: u32 = 1 << 6;
 pub const FLAG_SMTP_REPLY: u32 = 1 << 7;
 /// SMTPUTF8 was asked for.
 pub const FLAG_SMTPUTF8: u32 = 1 << 8;
+/// The message may go on in TLS only. cleanup(8) knows this from Postfix 3.11 on.
+pub const FLAG_REQUIRE_TLS: u32 = 1 << 10;
 /// Find out whether the message needs SMTPUTF8.
 pub const FLAG_AUTOUTF8: u32 = 1 << 9;
 

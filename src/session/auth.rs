@@ -133,7 +133,7 @@ impl Session<'_> {
         self.say(&reply!("334 "))?;
         let limit = self.config().smtpd_sasl_response_limit;
         let said = self.chat.read_response(limit, &self.who.client.namaddr)?;
-        if said.cut {
+        if said.too_long {
             return Err(Stop::Refuse(reply!("500 5.5.6 SASL response limit exceeded"), None));
         }
         if said.line == b"*" {

@@ -21,8 +21,8 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
-    /// It was too long, and cut.
-    pub(crate) cut: bool,
+    /// It was too long, and was cut.
+    pub(crate) too_long: bool,
 }
 
 /// A client's connection as a dialogue.
@@ -83,10 +83,10 @@ impl<'s> Chat<'s> {
             let shown = printable(shown, b'?', self.config.smtputf8_enable);
             self.skip_line(limit)?;
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
-            return Ok(Said { line, bare_newline: false, cut: true });
+            return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
-        Ok(Said { line, bare_newline, cut: false })
+        Ok(Said { line, bare_newline, too_long: false })
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

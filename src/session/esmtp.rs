@@ -6,6 +6,7 @@ use super::limits::Rate;
 use super::mail::{Mail, Recipient};
 use super::{About, Session, Stop};
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::mail::client::ErrorClass;
 use crate::mail::{dsn, path};
@@ -17,6 +18,7 @@ use crate::wire::command::TokenKind;
 #[derive(Default)]
 struct MailParameters {
     smtputf8: bool,
+    require_tls: bool,
     encoding: Option<&'static str>,
     envelope_id: Option<Vec<u8>>,
     ret: Option<dsn::Ret>,
@@ -45,6 +47,7 @@ static MAIL: &[Parameter<MailParameters>] = &[
     Parameter { word: "BODY=7BIT", applies: always, take: |_, _, p| body(p, "7bit") },
     Parameter { word: "SIZE=", applies: always, take: size },
     Parameter { word: "SMTPUTF8", applies: may_smtputf8, take: |_, _, _| Ok(()) },
+    Parameter { word: "REQUIRETLS", applies: may_require_tls, take: require_tls },
     Parameter { word: "AUTH=", applies: always, take: auth },
     Parameter { word: "XVERP=", applies: |s| s.may_verp(), take: verp },
     Parameter { word: "XVERP", applies: |s| s.may_verp(), take: default_verp },
@@ -66,6 +69,19 @@ fn always(_: &Session<'_>) -> Result<bool, Stop> {
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
 fn may_smtputf8(s: &Session<'_>) -> Result<bool, Stop> {
     Ok(s.config().smtputf8_enable && !s.discard.has(Keyword::SmtpUtf8))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn may_require_tls(s: &Session<'_>) -> Result<bool, Stop> {
+    let asked_in_tls = s.config().requiretls_enable && s.who.tls.is_some();
+    Ok(asked_in_tls && !s.discard.has(Keyword::RequireTls))
+}
+
+/// REQUIRETLS (RFC 8689)
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn require_tls(_: &mut Session<'_>, _: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
+    p.require_tls = true;
+    Ok(())
 }
 
 /// Takes the parameters from word 3 on.
@@ -162,7 +178,7 @@ fn ret(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), 
 /// ENVID=xtext (RFC 3461, section 4.4)
 fn envelope_id(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
     needs_dsn(s)?;
-    match dsn::envelope_id(value) {
+    match dsn::envelope_id(value, s.config().does(Change::EnvelopeIdWithTab)) {
         Some(id) if p.envelope_id.is_none() => p.envelope_id = Some(id),
         _ => return protocol!("501 5.5.4 Bad ENVID parameter syntax"),
     }
@@ -450,6 +466,7 @@ impl Session<'_> {
             overshoot: 0,
             arrival: time::now(),
             smtputf8: p.smtputf8,
+            require_tls: p.require_tls,
             encoding: p.encoding,
             envelope_id: p.envelope_id,
             ret: p.ret,

@@ -9,6 +9,7 @@ mod certificates;
 mod ciphers;
 mod ffi;
 mod files;
+mod groups;
 pub(crate) mod inspect;
 mod loglevel;
 mod names;

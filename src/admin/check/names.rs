@@ -4,46 +4,12 @@ use super::neighbours::postconf;
 use super::places::Places;
 use super::report::{Report, Severity};
 use super::start::Examination;
-use crate::config::parameters::TABLE;
-
-/// Beginnings of names of parameters whose work this version does not do.
-const WITHOUT_EFFECT: &[&str] = &[
-    "address_verify_",
-    "bounce_notice_recipient",
-    "broken_sasl_auth_clients",
-    "cyrus_sasl_config_path",
-    "default_rbl_reply",
-    "error_notice_recipient",
-    "maps_rbl_",
-    "milter_",
-    "notify_classes",
-    "permit_mx_backup_networks",
-    "rbl_reply_maps",
-    "reject_tempfail_action",
-    "smtpd_authorized_xclient_hosts",
-    "smtpd_authorized_xforward_hosts",
-    "smtpd_dns_reply_filter",
-    "smtpd_milter",
-    "smtpd_policy_service_",
-    "smtpd_proxy_",
-    "smtpd_sasl_",
-    "smtpd_sender_login_maps",
-    "smtpd_upstream_proxy_",
-    "tls_server_sni_maps",
-    "unknown_address_",
-    "unknown_hostname_reject_code",
-    "unverified_",
-];
-
-/// Whether a parameter that smtpd(8) reads does its work in this version.
-fn has_effect(name: &str) -> bool {
-    !WITHOUT_EFFECT.iter().any(|begin| name.starts_with(begin))
-}
+use crate::config::parameters::{Effect, TABLE};
 
 impl Examination<'_> {
     /// Parameters that are set, to something else than their default, and without effect.
     pub(super) fn look_at_parameters(&mut self) {
-        for row in TABLE.iter().filter(|row| !has_effect(row.name)) {
+        for row in TABLE.iter().filter(|row| row.effect == Effect::Later) {
             let set = self.places.setting(row.name.as_bytes());
             let place = self.places.of(row.name.as_bytes());
             let told = self.report.names(row.name, place.as_ref());
@@ -66,8 +32,10 @@ pub(super) fn look_for_unknown(report: &mut Report, places: &[Places<'_>], direc
             return report.add(Severity::Note, None, &text);
         }
     };
-    let unknown: Vec<&[u8]> =
-        output.stderr.split(|byte| *byte == b'\n').filter_map(unused).collect();
+    // Of what is in smtpd-rs alone, Postfix's programs know nothing.
+    let is_ours = |name: &&[u8]| TABLE.iter().any(|row| row.name.as_bytes() == *name);
+    let lines = output.stderr.split(|byte| *byte == b'\n');
+    let unknown: Vec<&[u8]> = lines.filter_map(unused).filter(|name| !is_ours(name)).collect();
     if unknown.is_empty() {
         return;
     }
