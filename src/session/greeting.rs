@@ -38,13 +38,30 @@ pub(crate) fn serve(
 impl Session<'_> {
     /// What follows from the client's name and address alone.
     fn settle_permissions(&mut self) {
+        self.settle_xclient();
         let client = &self.who.client;
-        let lists = &self.server.lists;
-        self.xclient_allowed =
-            lists.xclient_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
-        self.xforward_allowed =
-            lists.xforward_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
+        let listed = &self.server.lists.xforward_hosts;
+        let found = self.permits(listed.matches_host(&client.name, &client.addr));
+        (self.xforward_allowed, self.xforward_unknown) = found;
+    }
+
+    /// What follows from them, and XCLIENT changes. So that connection limits can be tried, XCLIENT
+    /// overrides its own permission.
+    pub(crate) fn settle_xclient(&mut self) {
+        let client = &self.who.client;
+        let listed = &self.server.lists.xclient_hosts;
+        let found = self.permits(listed.matches_host(&client.name, &client.addr));
         self.bare_newline = self.server.bare_newline_for(client);
+        (self.xclient_allowed, self.xclient_unknown) = found;
+    }
+
+    /// Whether a list permits something, and whether it could not be asked.
+    fn permits<E>(&self, listed: Result<bool, E>) -> (bool, bool) {
+        match listed {
+            _ if self.config().stand_alone => (false, false),
+            Ok(allowed) => (allowed, false),
+            Err(_) => (false, true),
+        }
     }
 
     /// debug_peer_list: how much more is logged of this client.
@@ -64,7 +81,18 @@ impl Session<'_> {
         if origin == peer::Origin::Failed {
             return self.say(&reply!("421 4.3.0 {} Server local error", self.config().myhostname));
         }
-        if self.server.switches.wrapper && !self.config().stand_alone {
+        loop {
+            match self.converse(origin) {
+                Err(Stop::Restart) => {}
+                end => return end,
+            }
+        }
+    }
+
+    /// From the greeting to the end, or to XCLIENT.
+    fn converse(&mut self, origin: peer::Origin) -> Result<(), Stop> {
+        let wrapper = self.server.switches.wrapper && !self.config().stand_alone;
+        if wrapper && self.who.tls.is_none() {
             self.wrapper_handshake()?;
             if self.chat.hang_up {
                 return Ok(());
@@ -154,7 +182,7 @@ impl Session<'_> {
         let mut fatal = None;
         let mut reason = self.too_many_errors.then_some("too many errors");
         match end {
-            Ok(()) | Err(Stop::Quiet | Stop::Silent) => {}
+            Ok(()) | Err(Stop::Quiet | Stop::Silent | Stop::Restart) => {}
             Err(Stop::End(StreamEnd::Lost)) => reason = Some("lost connection"),
             Err(Stop::End(StreamEnd::Timeout)) => {
                 reason = Some("timeout");

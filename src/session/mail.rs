@@ -72,6 +72,12 @@ impl Session<'_> {
         if let Some(sender) = &self.auth_parameter {
             line.extend(fill!(", sasl_sender={}", sender));
         }
+        if let Some(id) = self.forwarded_ident() {
+            line.extend(fill!(", orig_queue_id={}", id));
+        }
+        if let Some(client) = self.forwarded_client() {
+            line.extend(fill!(", orig_client={}", client));
+        }
         info!("{}", line);
         if let Some(mail) = &mut self.mail {
             mail.cleanup = Some(cleanup);
@@ -100,9 +106,10 @@ impl Session<'_> {
         if !config.content_filter.is_empty() {
             to.record(b'L', &config.content_filter);
         }
-        let id = to.queue_id().to_vec();
+        let id = self.forwarded_ident().unwrap_or(to.queue_id()).to_vec();
         to.attribute("log_ident", &id);
-        to.attribute("rewrite_context", mail.rewrite_context.as_bytes());
+        let context = self.forwarded_domain().unwrap_or(mail.rewrite_context);
+        to.attribute("rewrite_context", context.as_bytes());
         if let Some(login) = &who.login {
             to.attribute("sasl_method", &login.method);
             to.attribute("sasl_username", &login.username);
@@ -120,14 +127,15 @@ impl Session<'_> {
         if let Some(encoding) = mail.encoding {
             to.attribute("encoding", encoding.as_bytes());
         }
-        to.attribute("log_client_name", &client.name);
-        to.attribute("log_client_address", &client.rfc_addr());
-        to.attribute("log_client_port", &client.port);
-        to.attribute("log_message_origin", &client.namaddr);
-        if let Some(helo) = &who.helo {
+        let logged = self.logged_client();
+        to.attribute("log_client_name", logged.name);
+        to.attribute("log_client_address", &logged.rfc_addr);
+        to.attribute("log_client_port", logged.port);
+        to.attribute("log_message_origin", logged.namaddr);
+        if let Some(helo) = logged.helo {
             to.attribute("log_helo_name", helo);
         }
-        to.attribute("log_protocol_name", who.protocol.as_bytes());
+        to.attribute("log_protocol_name", logged.protocol);
         to.attribute("client_name", &client.name);
         to.attribute("reverse_client_name", &client.reverse_name);
         to.attribute("client_address", &client.addr);

@@ -29,6 +29,7 @@ macro_rules! protocol {
     };
 }
 
+mod attribute;
 mod bdat;
 mod chat;
 mod commands;
@@ -38,6 +39,7 @@ mod esmtp;
 mod etrn;
 mod footer;
 mod greeting;
+mod haproxy;
 mod helo;
 mod limits;
 mod mail;
@@ -49,6 +51,7 @@ mod starttls;
 mod tally;
 mod vrfy;
 mod xclient;
+mod xforward;
 
 pub use server::Server;
 
@@ -67,6 +70,8 @@ pub(crate) enum Stop {
     End(StreamEnd),
     /// The command went well, and its answer was given in another way.
     Silent,
+    /// XCLIENT: the session begins anew, with another client.
+    Restart,
     /// A table that we depend on cannot be asked: `421 4.3.0 … Server local data error`.
     Data,
     /// The session ends, and the log has said why.
@@ -147,7 +152,13 @@ pub(crate) struct Session<'s> {
     /// The client was refused when it connected: this was the greeting.
     pub(crate) denied: Option<Vec<u8>>,
     pub(crate) xclient_allowed: bool,
+    /// smtpd_authorized_xclient_hosts could not be asked.
+    pub(crate) xclient_unknown: bool,
     pub(crate) xforward_allowed: bool,
+    /// smtpd_authorized_xforward_hosts could not be asked.
+    pub(crate) xforward_unknown: bool,
+    /// What XFORWARD said of the next message, or of the one under way.
+    pub(crate) forwarded: Option<Box<xforward::Forwarded>>,
     pub(crate) too_many_errors: bool,
     /// How many transactions this session has begun.
     pub(crate) transactions: u32,
@@ -219,7 +230,10 @@ impl<'s> Session<'s> {
             discard_unknown: false,
             denied: None,
             xclient_allowed: false,
+            xclient_unknown: false,
             xforward_allowed: false,
+            xforward_unknown: false,
+            forwarded: None,
             too_many_errors: false,
             transactions: 0,
             content_size: 0,
@@ -263,6 +277,7 @@ impl<'s> Session<'s> {
         self.announced_size = 0;
         self.auth_parameter = None;
         self.chunks = Chunks::None;
+        self.forwarded = None;
         self.actions = Actions::default();
         self.content_size = 0;
         self.content_rest = 0;
