@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use support::compare::{self, Known};
+use support::front::{self, Front};
 use support::player::{self, Reading, Run};
 use support::transcript::{self, Transcript};
 use support::world::{self, Binaries, Side, World};
@@ -168,6 +169,10 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         failed += 1;
     }
     transcripts.retain(|transcript| options.wants(&transcript.name));
+    if transcripts.iter().any(needs_haproxy) && !front::has_haproxy() {
+        say("what has an HAProxy in front is skipped, since this needs haproxy");
+        transcripts.retain(|transcript| !needs_haproxy(transcript));
+    }
     let release = installed("mail_version")?;
     let comparable = release.starts_with(RELEASE) || reference_only();
     if !comparable {
@@ -214,6 +219,11 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
     say(&format!("transcripts beside the original, {:.0} seconds", begin.elapsed().as_secs_f64()));
     say(&format!("{passed} passed, {failed} failed"));
     Ok(failed == 0)
+}
+
+/// Whether an HAProxy stands before the listeners.
+fn needs_haproxy(transcript: &Transcript) -> bool {
+    matches!(Front::of(transcript), Some(Front::HaProxy(_)))
 }
 
 /// Plays one transcript on both sides; gives the lines of complaint.

@@ -27,12 +27,12 @@ pub(crate) fn serve(
     crate::log::set_verbose(usual.saturating_add(s.debugs_peer()));
     let end = s.talk(origin);
     let fatal = s.finish(end);
-    info!("disconnect from {}{}", s.who.client.namaddr, s.tally);
     crate::log::set_verbose(usual);
-    match fatal {
-        Some(fatal) => Err(fatal),
-        None => Ok(()),
+    if let Some(fatal) = fatal {
+        return Err(fatal);
     }
+    info!("disconnect from {}{}", s.who.client.namaddr, s.tally);
+    Ok(())
 }
 
 impl Session<'_> {

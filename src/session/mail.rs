@@ -62,7 +62,12 @@ impl Session<'_> {
     /// this is.
     pub(crate) fn open_queue_file(&mut self) -> Result<(), Fatal> {
         let Some(mail) = &self.mail else { return Ok(()) };
-        let mut cleanup = Cleanup::open(&self.server.config, self.cleanup_flags(mail.smtputf8))?;
+        let config = self.config();
+        let mut cleanup = if config.stand_alone {
+            Cleanup::open_postdrop(config)?
+        } else {
+            Cleanup::open(config, self.cleanup_flags(mail.smtputf8))?
+        };
         self.envelope(mail, &mut cleanup);
         let mut line = fill!("{}: client={}", cleanup.queue_id(), self.who.client.namaddr);
         if let Some(login) = &self.who.login {
@@ -96,10 +101,27 @@ impl Session<'_> {
         flags
     }
 
-    /// The envelope records up to the first recipient, in Postfix's order.
+    /// The envelope records up to the first recipient, in Postfix's order. postdrop(1) takes no
+    /// others than these three.
     fn envelope(&self, mail: &Mail, to: &mut Cleanup) {
-        let who = &self.who;
-        let client = &who.client;
+        let stand_alone = self.config().stand_alone;
+        if !stand_alone {
+            self.message_records(mail, to);
+        }
+        to.record(b'S', &mail.sender);
+        if let Some(encoding) = mail.encoding {
+            to.attribute("encoding", encoding.as_bytes());
+        }
+        if !stand_alone {
+            self.client_records(to);
+        }
+        if let Some(verp) = &mail.verp {
+            to.record(b'V', verp);
+        }
+    }
+
+    /// When and how the message came, and what its DSN is to be.
+    fn message_records(&self, mail: &Mail, to: &mut Cleanup) {
         let (seconds, micros) = time::since_epoch(mail.arrival);
         to.record(b'T', &fill!("{} {}", seconds, micros));
         let config = self.config();
@@ -110,7 +132,7 @@ impl Session<'_> {
         to.attribute("log_ident", &id);
         let context = self.forwarded_domain().unwrap_or(mail.rewrite_context);
         to.attribute("rewrite_context", context.as_bytes());
-        if let Some(login) = &who.login {
+        if let Some(login) = &self.who.login {
             to.attribute("sasl_method", &login.method);
             to.attribute("sasl_username", &login.username);
         }
@@ -123,10 +145,12 @@ impl Session<'_> {
         if let Some(ret) = mail.ret {
             to.attribute("ret_flags", &fill!("{}", ret.flags()));
         }
-        to.record(b'S', &mail.sender);
-        if let Some(encoding) = mail.encoding {
-            to.attribute("encoding", encoding.as_bytes());
-        }
+    }
+
+    /// Whom logs name as the client, and who it is.
+    fn client_records(&self, to: &mut Cleanup) {
+        let who = &self.who;
+        let client = &who.client;
         let logged = self.logged_client();
         to.attribute("log_client_name", logged.name);
         to.attribute("log_client_address", &logged.rfc_addr);
@@ -147,9 +171,6 @@ impl Session<'_> {
         }
         to.attribute("protocol_name", who.protocol.as_bytes());
         to.attribute("client_address_type", &fill!("{}", client.family));
-        if let Some(verp) = &mail.verp {
-            to.record(b'V', verp);
-        }
     }
 }
 

@@ -195,9 +195,10 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
 /// One stage of the restrictions: `check!(self, check_helo, About { … })`.
 macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
+        let Some(policy) = &$s.server.policy else { return Ok(()) };
         let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
         let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
-        let result = $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
+        let result = policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
         $s.after_check(result)
     }};
 }
@@ -380,22 +381,27 @@ impl Smtpd {
 
     /// Serves one client, to the end.
     pub fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        if connection.is_stdin() && self.server.config.stand_alone {
-            return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
-        }
         self.server.check_notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
-        let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));
-        greeting::serve(&self.server, stream, client, origin)
+        let fd = match connection.output {
+            None => TimedFd::new(connection.fd, patience),
+            Some(output) => TimedFd::of_pair(connection.fd, output, patience),
+        };
+        greeting::serve(&self.server, SmtpStream::new(fd), client, origin)
     }
 
     /// Serves one client of which all is known, to the end: the socket and the name service are not
     /// asked.
-    pub fn serve_known(&self, fd: OwnedFd, client: Client) -> Result<(), Fatal> {
+    pub fn serve_known(
+        &self,
+        fd: OwnedFd,
+        client: Client,
+        origin: peer::Origin,
+    ) -> Result<(), Fatal> {
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(fd, patience));
-        greeting::serve(&self.server, stream, client, peer::Origin::Direct)
+        greeting::serve(&self.server, stream, client, origin)
     }
 
     /// Closes connections to other services whose time is over; when to come again.

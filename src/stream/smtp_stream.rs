@@ -316,9 +316,8 @@ impl SmtpStream {
 
     /// Reads no more: what the client still sends is refused by the kernel.
     pub fn stop_reading(&mut self) {
-        if let Some(fd) = self.fd() {
-            // A connection that is gone already is not read either.
-            let _ = shutdown(fd.as_raw_fd(), Shutdown::Read);
+        if let Some(fd) = self.timed_fd() {
+            fd.stop_reading();
         }
     }
 
