@@ -166,13 +166,9 @@ impl Session<'_> {
 
     /// smtpd_discard_ehlo_keyword_address_maps, else smtpd_discard_ehlo_keywords.
     fn settle_ehlo_keywords(&mut self) {
-        let by_address = match self.server.discard_maps.find(&self.who.client.addr) {
-            Ok(found) => found.map(|found| found.value),
-            Err(_) => {
-                self.discard_unknown = true;
-                None
-            }
-        };
+        let found = self.server.discard_maps.find(&self.who.client.addr);
+        self.discard_unknown = found.is_err();
+        let by_address = found.ok().flatten().map(|found| found.value);
         let words = by_address.as_deref();
         self.discard = Discard::parse(words.unwrap_or(&self.config().smtpd_discard_ehlo_keywords));
     }

@@ -36,7 +36,8 @@ impl<'t> Front<'t> {
 /// postscreen(8) on `port`, before the service `name`, in the words of master.cf. Where nothing else
 /// is said, it lets all clients through.
 pub(crate) fn postscreen(port: u16, name: &str, options: &str) -> String {
-    let options = if options.is_empty() { "-o postscreen_access_list=static:permit" } else { options };
+    let options =
+        if options.is_empty() { "-o postscreen_access_list=static:permit" } else { options };
     format!(
         "{port} inet n - n - 1 postscreen\n  -o syslog_name=t{port}\n  \
          -o smtpd_service_name={name}\n  \

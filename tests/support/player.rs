@@ -66,8 +66,8 @@ pub(crate) fn play(
         }
         player.session(session, &mut run);
         drop(player);
-        // Only the mighty can reach postlogd(8).
-        logged += usize::from(session.user.as_ref().is_none_or(|user| user == "root"));
+        // An ordinary user cannot reach postlogd(8).
+        logged += usize::from(session.user.as_ref().is_none_or(|user| user != "nobody"));
         world.wait_for_ends(at, side, logged);
     }
     run.log = world.log(at, side);
