@@ -300,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn postdrop_hears_no_flags() {
+        let service = Service::new(vec![vec![
+            say(b"protocol\0postdrop_protocol\0queue_id\0924129C64C8\0\0"),
+            hear(b"S\x0eme@src.exampleE\0"),
+            say(b"status\x000\0reason\0\0\0"),
+            Act::End,
+        ]]);
+        let manner = manner(Form::Null, "postdrop_protocol");
+        let connection = Connection::open_patiently(&service.endpoint(), &manner).unwrap();
+        let mut message = Cleanup::begin(connection, "postdrop_protocol", true).unwrap();
+        assert_eq!(message.queue_id(), b"924129C64C8");
+        message.record(b'S', b"me@src.example");
+        message.record(b'E', b"");
+        assert_eq!(message.finish().status, STAT_OK);
+        service.played();
+    }
+
+    #[test]
     fn much_is_written_in_order() {
         let line = [b'x'; 2047];
         let mut all = vec![];

@@ -131,3 +131,70 @@ impl Drop for Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::ipc::cleanup::Cleanup;
+    use crate::log::captured;
+
+    /// A directory in which postdrop(1) is another program.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn with(program: &str) -> Self {
+            let name = format!("smtpd-rs-postdrop-{}-{}", std::process::id(), program.len());
+            let path = env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            symlink(program, path.join("postdrop")).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// What comes of a message with `program` for postdrop(1).
+    fn fails_with(program: &str) -> (Vec<u8>, String) {
+        let directory = Directory::with(program);
+        let path = directory.0.display();
+        let config = Config::of_text(&format!("command_directory = {path}\n")).unwrap();
+        captured::take();
+        let Err(Fatal(text)) = Cleanup::open_postdrop(&config) else { panic!("a message") };
+        assert_eq!(text, fill!("unable to execute {}/postdrop", path.to_string()));
+        (text, captured::take().concat().replace(&path.to_string(), "DIR"))
+    }
+
+    #[test]
+    fn what_is_no_postdrop_ends_this_process() {
+        let (_, log) = fails_with("/nonexistent/x");
+        let expected = "fatal: execvp DIR/postdrop: No such file or directory\
+                        warning: command \"DIR/postdrop\" exited with status 1";
+        assert_eq!(log, expected);
+        let (_, log) = fails_with("/bin/true");
+        assert_eq!(log, "");
+        let (_, log) = fails_with("/bin/false");
+        assert_eq!(log, "warning: command \"DIR/postdrop\" exited with status 1");
+    }
+
+    #[test]
+    fn the_environment_is_what_export_environment_says() {
+        let mut command = Command::new("postdrop");
+        environment(&mut command, b"HOME, NO_SUCH_VARIABLE { A = b c } PATH=/x  LANG=C=D");
+        let mut all: Vec<_> = command
+            .get_envs()
+            .filter(|(name, _)| *name != "HOME")
+            .map(|(name, value)| format!("{name:?}={:?}", value.unwrap_or_default()))
+            .collect();
+        all.sort();
+        assert_eq!(all, [r#""A"="b c""#, r#""LANG"="C=D""#, r#""PATH"="/x""#]);
+    }
+}
