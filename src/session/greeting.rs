@@ -91,6 +91,7 @@ impl Session<'_> {
 
     /// From the greeting to the end, or to XCLIENT.
     fn converse(&mut self, origin: peer::Origin) -> Result<(), Stop> {
+        self.chat.be_patient();
         let wrapper = self.server.switches.wrapper && !self.config().stand_alone;
         if wrapper && self.who.tls.is_none() {
             self.wrapper_handshake()?;
