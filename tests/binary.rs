@@ -7,7 +7,7 @@
 #[path = "binary/master.rs"]
 mod master;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -692,6 +692,36 @@ fn mail_owner_serves_a_client_on_standard_input() {
         let mut said = String::new();
         client.read_to_string(&mut said).unwrap();
         assert_eq!(said, "220 mx.example ESMTP Postfix\r\n221 2.0.0 Bye\r\n");
+        master.ends_well();
+    });
+}
+
+#[test]
+fn anybody_may_run_it_on_pipes_and_needs_neither_tables_nor_keys() {
+    let main_cf = "command_directory = /nonexistent\nsmtpd_client_restrictions = reject\n\
+                   smtpd_tls_security_level = encrypt\nsmtpd_tls_chain_files = /nonexistent\n\
+                   smtpd_sender_restrictions = check_sender_access hash:/nonexistent\n";
+    with_each(|program| {
+        let place = Place::new(main_cf);
+        let (input, client) = nix::unistd::pipe().unwrap();
+        let (replies, output) = nix::unistd::pipe().unwrap();
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+        let start = Start {
+            stdin: Some(input),
+            stdout: Some(output),
+            user: Some(nobody.uid.as_raw()),
+            ..Start::new(program, &place, &["-S"])
+        };
+        let mut master = start.with(&[]);
+        let (mut client, mut replies) = (File::from(client), File::from(replies));
+        client.write_all(b"MAIL FROM:<a@sender.test>\r\nRSET\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        replies.read_to_string(&mut said).unwrap();
+        let expected = "220 mx.example ESMTP Postfix\r\n250 2.1.0 Ok\r\n250 2.0.0 Ok\r\n\
+                        221 2.0.0 Bye\r\n";
+        assert_eq!(said, expected);
+        place.record_with("connect from localhost[127.0.0.1]");
+        place.record_with("disconnect from localhost[127.0.0.1] mail=1 rset=1 quit=1 commands=3");
         master.ends_well();
     });
 }

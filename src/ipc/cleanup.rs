@@ -8,6 +8,7 @@
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
 use super::link::{Connection, Endpoint, Manner};
+use super::postdrop::{self, Running};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::text::printable::make_printable;
@@ -74,6 +75,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Cleanup {
     connection: Connection,
+    /// postdrop(1), where it takes cleanup(8)'s place; it ends after the connection.
+    _command: Option<Running>,
     queue_id: Vec<u8>,
     buffer: Vec<u8>,
     failed: bool,
@@ -91,24 +94,39 @@ impl Cleanup {
             .ok_or_else(|| fatal!("unable to connect to the public {} service", service))
     }
 
+    /// Begins a message through postdrop(1), which needs neither privileges nor master(8). It wants
+    /// no flags.
+    pub fn open_postdrop(config: &Config) -> Result<Self, Fatal> {
+        let (connection, command) = postdrop::start(config)?;
+        match Self::begin(connection, "postdrop_protocol", config.smtputf8_enable) {
+            Some(cleanup) => Ok(Self { _command: Some(command), ..cleanup }),
+            None => Err(command.fail()),
+        }
+    }
+
     fn over(
         endpoint: &Endpoint,
         manner: &Manner,
         flags: u32,
         utf8: bool,
     ) -> Result<Option<Self>, Fatal> {
-        let mut connection = Connection::open_patiently(endpoint, manner)?;
+        let connection = Connection::open_patiently(endpoint, manner)?;
+        let mut begun = Self::begin(connection, "cleanup_protocol", utf8);
+        if let Some(cleanup) = &mut begun {
+            encode(manner.form, &[Attr::int("flags", flags as i32)], &mut cleanup.buffer);
+        }
+        Ok(begun)
+    }
+
+    /// Hears the queue id.
+    fn begin(mut connection: Connection, protocol: &'static str, utf8: bool) -> Option<Self> {
         let announced = connection.read_values(true, |scan| {
-            scan.expect("protocol", "cleanup_protocol")?;
+            scan.expect("protocol", protocol)?;
             Ok(scan.text("queue_id")?.to_vec())
         });
-        let Ok(queue_id) = announced else { return Ok(None) };
-        if !is_queue_id(&queue_id) {
-            return Ok(None);
-        }
-        let mut buffer = Vec::with_capacity(1024);
-        encode(manner.form, &[Attr::int("flags", flags as i32)], &mut buffer);
-        Ok(Some(Self { connection, queue_id, buffer, failed: false, utf8 }))
+        let queue_id = announced.ok().filter(|id| is_queue_id(id))?;
+        let buffer = Vec::with_capacity(1024);
+        Some(Self { connection, _command: None, queue_id, buffer, failed: false, utf8 })
     }
 
     /// The queue id: letters and digits.
@@ -280,6 +298,24 @@ mod tests {
         cleanup.write_if_full();
         cleanup.raw(b"X\0E\0");
         assert_eq!(cleanup.finish(), Outcome { status: STAT_OK, reason: vec![] });
+        service.played();
+    }
+
+    #[test]
+    fn postdrop_hears_no_flags() {
+        let service = Service::new(vec![vec![
+            say(b"protocol\0postdrop_protocol\0queue_id\0924129C64C8\0\0"),
+            hear(b"S\x0eme@src.exampleE\0"),
+            say(b"status\x000\0reason\0\0\0"),
+            Act::End,
+        ]]);
+        let manner = manner(Form::Null, "postdrop_protocol");
+        let connection = Connection::open_patiently(&service.endpoint(), &manner).unwrap();
+        let mut message = Cleanup::begin(connection, "postdrop_protocol", true).unwrap();
+        assert_eq!(message.queue_id(), b"924129C64C8");
+        message.record(b'S', b"me@src.example");
+        message.record(b'E', b"");
+        assert_eq!(message.finish().status, STAT_OK);
         service.played();
     }
 

@@ -199,7 +199,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(socket: ServiceSocket, endpoint: &Endpoint, manner: &Manner) -> Self {
+    pub(super) fn new(socket: ServiceSocket, endpoint: &Endpoint, manner: &Manner) -> Self {
         let now = Instant::now();
         let decoder = Decoder::new(manner.form, manner.limits);
         Self { socket, decoder, name: endpoint.stream_name(), opened: now, used: now }

@@ -1,7 +1,7 @@
 //! THE TABLE of SMTP commands, and what becomes of a line that a client sends.
 
 use super::{Session, Stop};
-use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient, xforward};
 use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
@@ -62,7 +62,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("HELO", helo::helo, LIMIT | PRE_TLS | LAST),
     command("EHLO", helo::ehlo, LIMIT | PRE_TLS | LAST),
     command("XCLIENT", xclient::xclient, PRE_TLS),
-    command("XFORWARD", xclient::xforward, 0),
+    command("XFORWARD", xforward::xforward, 0),
     command("STARTTLS", starttls::starttls, PRE_TLS),
     command("AUTH", auth::auth, 0),
     command("MAIL", esmtp::mail, 0),

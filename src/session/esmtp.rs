@@ -235,7 +235,7 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
     if p.verp.is_some() && sender.is_empty() {
         return Err(Stop::Refuse(reply!("503 5.5.4 Error: XVERP requires non-null sender"), None));
     }
-    let sender = s.server.probe.plain(&s.server.rewrite, &sender).unwrap_or(sender);
+    let sender = s.probe(&sender).unwrap_or(sender);
     s.check_sender(&sender, smtputf8).inspect_err(|_| s.reset_mail())?;
     if s.server.lacks_filter {
         // As with a Milter that does not answer: nothing passes unfiltered.
@@ -280,7 +280,7 @@ pub(crate) fn rcpt(s: &mut Session<'_>, args: &Args) -> Answer {
         return answer;
     }
     s.needs_smtputf8(&address, smtputf8, "recipient")?;
-    let address = match s.server.probe.plain(&s.server.rewrite, &address) {
+    let address = match s.probe(&address) {
         Some(probe) => probe,
         None => {
             s.check_recipient(&address, smtputf8)?;
@@ -333,6 +333,14 @@ impl Session<'_> {
             warning!("Illegal address syntax from {} in {} command: {}", client, place, shown);
         }
         found
+    }
+
+    /// The sender of our own address verification, if `address` is one.
+    fn probe(&self, address: &[u8]) -> Option<Vec<u8>> {
+        if self.config().stand_alone {
+            return None;
+        }
+        self.server.probe.plain(&self.server.rewrite, address)
     }
 
     /// Whether trivial-rewrite(8) takes the address for one.
@@ -431,11 +439,9 @@ impl Session<'_> {
 
     /// local_header_rewrite_clients: whose headers are completed with our domain.
     fn rewrite_context(&mut self) -> Result<&'static str, Stop> {
-        if self.config().stand_alone {
-            return Ok("local");
-        }
+        let Some(clients) = &self.server.rewrite_clients else { return Ok("local") };
         let facts = super::facts(self.server, &self.who, self.mail.as_ref(), About::default());
-        let local = self.server.rewrite_clients.matches(&facts)?;
+        let local = clients.matches(&facts)?;
         Ok(if local { "local" } else { "remote" })
     }
 

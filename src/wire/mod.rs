@@ -6,6 +6,7 @@
 pub mod attr;
 pub mod bdat;
 pub mod command;
+pub mod haproxy;
 pub mod master;
 pub mod message;
 pub mod record;

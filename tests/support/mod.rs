@@ -4,10 +4,12 @@
 pub(crate) mod certificates;
 pub(crate) mod compare;
 pub(crate) mod dns;
+pub(crate) mod front;
 pub(crate) mod handshake;
 pub(crate) mod instance;
 pub(crate) mod mask;
 pub(crate) mod namespaces;
 pub(crate) mod player;
+pub(crate) mod sendmail;
 pub(crate) mod transcript;
 pub(crate) mod world;

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::sys::socket::{
@@ -11,6 +12,7 @@ use nix::sys::socket::{
 use openssl::ssl::{ShutdownState, SslStream};
 
 use super::handshake::{self, Handshakes};
+use super::sendmail::Sendmail;
 use super::transcript::{self, Session, Step, Tls, Transcript};
 use super::world::{Side, World};
 
@@ -51,20 +53,22 @@ pub(crate) fn play(
 ) -> Run {
     let mut run = Run::default();
     let mut tls = Handshakes::default();
+    let mut logged = 0;
     for (number, session) in transcript.sessions.iter().enumerate() {
         if number > 0 {
             run.dialogue.push("--".to_owned());
         }
-        let (from, to) = world.addresses(at, side, session);
         let mut player =
             Player { world, at, side, reading, tls: &mut tls, line: Line::Gone, input: Vec::new() };
-        match dial(from, to) {
-            Ok(stream) => player.line = Line::Plain(stream),
+        match connect_as(world, transcript, at, side, session) {
+            Ok(line) => player.line = line,
             Err(error) => run.dialogue.push(format!("S! no connection: {error}")),
         }
         player.session(session, &mut run);
         drop(player);
-        world.wait_for_ends(at, side, number + 1);
+        // An ordinary user cannot reach postlogd(8).
+        logged += usize::from(session.user.as_ref().is_none_or(|user| user != "nobody"));
+        world.wait_for_ends(at, side, logged);
     }
     run.log = world.log(at, side);
     run.collect(world, at, side);
@@ -90,7 +94,28 @@ impl Run {
     }
 }
 
+/// Connects as the client of a session does.
+fn connect_as(
+    world: &World,
+    transcript: &Transcript,
+    at: usize,
+    side: Side,
+    session: &Session,
+) -> io::Result<Line> {
+    if let Some(user) = &session.user {
+        let conf = world.local(at, side);
+        return Sendmail::start(user, &conf, &conf.join("errors")).map(Line::Sendmail);
+    }
+    if transcript.master("type") == Some("unix") {
+        return UnixStream::connect(world.socket(at, side)).map(Line::Local);
+    }
+    let (from, to) = world.addresses(at, side, session);
+    Ok(Line::Plain(dial(from, to)?))
+}
+
 enum Line {
+    Local(UnixStream),
+    Sendmail(Sendmail),
     Plain(TcpStream),
     Tls(SslStream<TcpStream>),
     Gone,
@@ -136,6 +161,8 @@ impl Player<'_> {
     fn send(&mut self, bytes: &[u8]) {
         // A server that hung up is seen when its replies are read.
         let _ = match &mut self.line {
+            Line::Local(stream) => stream.write_all(bytes),
+            Line::Sendmail(sendmail) => sendmail.write(bytes),
             Line::Plain(stream) => stream.write_all(bytes),
             Line::Tls(stream) => stream.write_all(bytes),
             Line::Gone => Ok(()),
@@ -216,6 +243,11 @@ impl Player<'_> {
             }
             let mut buffer = [0; 4096];
             let read = match &mut self.line {
+                Line::Local(stream) => {
+                    let _ = stream.set_read_timeout(Some(patience));
+                    stream.read(&mut buffer)
+                }
+                Line::Sendmail(sendmail) => sendmail.read(&mut buffer, patience),
                 Line::Plain(stream) => {
                     let _ = stream.set_read_timeout(Some(patience));
                     stream.read(&mut buffer)
@@ -237,6 +269,11 @@ impl Player<'_> {
 
     fn shut(&mut self) {
         let _ = match &mut self.line {
+            Line::Local(stream) => stream.shutdown(Shutdown::Write),
+            Line::Sendmail(sendmail) => {
+                sendmail.shut();
+                Ok(())
+            }
             Line::Plain(stream) => stream.shutdown(Shutdown::Write),
             Line::Tls(stream) => stream.shutdown().map(drop).map_err(io::Error::other),
             Line::Gone => Ok(()),

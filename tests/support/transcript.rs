@@ -20,7 +20,7 @@ pub(crate) struct Transcript {
     pub(crate) only_ours: bool,
     /// `main.cf:` lines, in order. Values may hold `@placeholders@`.
     pub(crate) main_cf: Vec<(String, String)>,
-    /// `master.cf:` lines: `chroot`, `maxproc`, `arguments`.
+    /// `master.cf:` lines: `chroot`, `maxproc`, `arguments`, `type`, `front`.
     pub(crate) master_cf: Vec<(String, String)>,
     /// `file:` blocks: name and content.
     pub(crate) files: Vec<(String, String)>,
@@ -37,6 +37,8 @@ pub(crate) struct Transcript {
 pub(crate) struct Session {
     /// The client's address: `client:`.
     pub(crate) client: IpAddr,
+    /// The user who runs `sendmail -bs` instead: `client: nobody`.
+    pub(crate) user: Option<String>,
     /// Whether it goes to the second listener of this transcript: `listener: 2`.
     pub(crate) second: bool,
     /// What happens, in order.
@@ -146,6 +148,7 @@ impl Transcript {
                 source: text.lines().map(str::to_owned).collect(),
             },
             client: USUAL_CLIENT,
+            user: None,
             second: false,
             session: None,
             last: Last::Other,
@@ -174,6 +177,7 @@ enum Last {
 struct Reader {
     transcript: Transcript,
     client: IpAddr,
+    user: Option<String>,
     second: bool,
     session: Option<Session>,
     last: Last,
@@ -207,9 +211,7 @@ impl Reader {
             Some(("file", text)) => {
                 self.transcript.files.push((text.trim().to_owned(), String::new()));
             }
-            Some(("client", text)) => {
-                self.client = text.trim().parse().map_err(|_| "not an address")?;
-            }
+            Some(("client", text)) => self.client(text.trim())?,
             Some(("listener", text)) => self.second = text.trim() == "2",
             Some(("TLS", text)) => self.step(Step::Tls(Tls::parse(text)?)),
             Some(("pause", text)) => {
@@ -225,6 +227,19 @@ impl Reader {
                 "shutdown" => self.step(Step::Shutdown),
                 _ => return Err(format!("unknown line: {line}")),
             },
+        }
+        Ok(())
+    }
+
+    /// An address, or the name of a user.
+    fn client(&mut self, text: &str) -> Result<(), String> {
+        self.user = None;
+        match text.parse() {
+            Ok(address) => self.client = address,
+            Err(_) if text.chars().all(|c| c.is_ascii_lowercase()) => {
+                self.user = Some(text.to_owned());
+            }
+            Err(_) => return Err("neither an address nor a user".to_owned()),
         }
         Ok(())
     }
@@ -267,8 +282,13 @@ impl Reader {
     }
 
     fn steps(&mut self) -> &mut Vec<Step> {
-        let (client, second) = (self.client, self.second);
-        &mut self.session.get_or_insert_with(|| Session { client, second, steps: Vec::new() }).steps
+        let new = || Session {
+            client: self.client,
+            user: self.user.clone(),
+            second: self.second,
+            steps: Vec::new(),
+        };
+        &mut self.session.get_or_insert_with(new).steps
     }
 
     fn end_session(&mut self) {

@@ -18,8 +18,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Group, User, chown};
+use nix::sys::stat::Mode;
+use nix::unistd::{Group, User, chown, mkfifo};
 
+use super::front::{self, BEHIND, Front};
 use super::mask::Mask;
 use super::transcript::{Session, Transcript};
 use super::{certificates, dns};
@@ -113,6 +115,7 @@ pub(crate) struct World {
     dir: PathBuf,
     words: Vec<(String, String)>,
     master: Option<Child>,
+    haproxy: Option<Child>,
     log: Mutex<Log>,
     pub(crate) mask: Mask,
 }
@@ -169,11 +172,14 @@ impl World {
         let mut world = World {
             words: Vec::new(),
             master: None,
+            haproxy: None,
             log: Mutex::new(Log::default()),
             mask: Mask::new()?,
             dir,
         };
         world.build(transcripts, binaries)?;
+        world.build_local(transcripts)?;
+        world.start_haproxy(transcripts)?;
         world.launch()?;
         Ok(world)
     }
@@ -198,6 +204,8 @@ impl World {
                 chown(&path, Some(owner.uid), gid)?;
             }
         }
+        // Whoever submits mail wakes pickup(8), which must not come: the mail is to stay.
+        mkfifo(&self.dir.join("spool/public/pickup"), Mode::from_bits_truncate(0o622))?;
         for entry in fs::read_dir(&binaries.daemons)? {
             let entry = entry?;
             symlink(entry.path(), self.dir.join("libexec").join(entry.file_name()))?;
@@ -239,14 +247,76 @@ impl World {
         Ok(())
     }
 
-    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+    /// main.cf, but for what differs between daemons and local users.
+    fn main_cf(&self) -> Outcome<String> {
         let mut main = MAIN_CF.to_owned();
         writeln!(main, "queue_directory = {}", self.text("spool"))?;
         writeln!(main, "data_directory = {}", self.text("data"))?;
-        writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
         writeln!(main, "maillog_file = {}", self.text("maillog"))?;
-        writeln!(main, "proxy_read_maps = {}", self.proxied(transcripts))?;
         writeln!(main, "maillog_file_prefixes = {}", self.dir.display())?;
+        Ok(main)
+    }
+
+    /// What local users need: a main.cf for each side of a transcript, a daemon_directory with one
+    /// smtpd, and a postdrop(1), set-gid, that trusts both.
+    fn build_local(&self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut trusted = String::new();
+        for (at, transcript) in transcripts.iter().enumerate() {
+            if transcript.sessions.iter().all(|session| session.user.is_none()) {
+                continue;
+            }
+            for (side, program) in [(Side::Theirs, "theirs"), (Side::Ours, "ours")] {
+                let name = format!("local{}", port(at, side));
+                let dir = self.dir.join(&name);
+                fs::create_dir(&dir)?;
+                symlink(self.dir.join("libexec").join(program), dir.join("smtpd"))?;
+                let mut main = self.main_cf()?;
+                writeln!(main, "daemon_directory = {}", dir.display())?;
+                writeln!(main, "syslog_name = t{}", port(at, side))?;
+                for (name, value) in &transcript.main_cf {
+                    writeln!(main, "{name} = {}", self.fill(value, at))?;
+                }
+                fs::write(dir.join("main.cf"), main)?;
+                write!(trusted, " {}", dir.display())?;
+            }
+        }
+        if trusted.is_empty() {
+            return Ok(());
+        }
+        let etc = self.dir.join("etc-postfix");
+        run(Command::new("cp").args(["-a", "/etc/postfix"]).arg(&etc))?;
+        fs::write(etc.join("main.cf"), format!("alternate_config_directories ={trusted}\n"))?;
+        run(Command::new("mount").arg("--bind").arg(&etc).arg("/etc/postfix"))
+    }
+
+    /// The directory with main.cf for local users of a transcript's side.
+    pub(crate) fn local(&self, at: usize, side: Side) -> PathBuf {
+        self.dir.join(format!("local{}", port(at, side)))
+    }
+
+    /// The UNIX socket of a listener.
+    pub(crate) fn socket(&self, at: usize, side: Side) -> PathBuf {
+        self.dir.join("spool/public").join(format!("s{}", port(at, side)))
+    }
+
+    fn start_haproxy(&mut self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut ports = Vec::new();
+        for (at, transcript) in transcripts.iter().enumerate() {
+            if let Some(Front::HaProxy(options)) = Front::of(transcript) {
+                let both = [Side::Theirs, Side::Ours];
+                ports.extend(both.map(|side| (port(at, side), options.to_owned())));
+            }
+        }
+        if !ports.is_empty() {
+            self.haproxy = Some(front::haproxy(&self.dir, &ports)?);
+        }
+        Ok(())
+    }
+
+    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut main = self.main_cf()?;
+        writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
+        writeln!(main, "proxy_read_maps = {}", self.proxied(transcripts))?;
         fs::write(self.dir.join("conf/main.cf"), main)?;
 
         let mut master = MASTER_CF.to_owned();
@@ -297,8 +367,20 @@ impl World {
         let chroot = transcript.master("chroot").unwrap_or("n");
         let limit = transcript.master("maxproc").unwrap_or("-");
         let second = transcript.sessions.iter().any(|s| s.second).then_some(port + SECOND);
+        let kind = transcript.master("type").unwrap_or("inet");
         for number in [Some(port), second].into_iter().flatten() {
-            writeln!(master, "{number} inet n - {chroot} - {limit} s{port}")?;
+            let (name, kind) = match Front::of(transcript) {
+                None if kind == "inet" => (number.to_string(), kind),
+                None => (format!("s{number}"), kind),
+                Some(Front::HaProxy(_)) => ((number + BEHIND).to_string(), kind),
+                Some(Front::Postscreen(options)) => {
+                    let name = format!("s{number}");
+                    master.push_str(&front::postscreen(number, &name, &self.fill(options, at)));
+                    (name, "pass")
+                }
+            };
+            let private = if kind == "pass" { "y" } else { "n" };
+            writeln!(master, "{name} {kind} {private} - {chroot} - {limit} s{port}")?;
             if let Some(arguments) = transcript.master("arguments") {
                 writeln!(master, "  {arguments}")?;
             }
@@ -385,6 +467,7 @@ impl World {
             (format!("s{port}"), "smtpd".to_owned()),
             (port.to_string(), "PORT".to_owned()),
             ((port + SECOND).to_string(), "PORT".to_owned()),
+            ((port + BEHIND).to_string(), "PORT".to_owned()),
         ];
         let digests = self.words.iter().filter(|(word, _)| word.contains('.'));
         words.extend(digests.map(|(word, digest)| (digest.clone(), word.clone())));
@@ -444,6 +527,10 @@ impl World {
     }
 
     fn stop(&mut self) {
+        if let Some(mut haproxy) = self.haproxy.take() {
+            let _ = haproxy.kill();
+            let _ = haproxy.wait();
+        }
         if let Some(mut master) = self.master.take() {
             let pid = nix::unistd::Pid::from_raw(master.id().try_into().unwrap_or(0));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);

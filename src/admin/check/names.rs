@@ -91,11 +91,4 @@ mod tests {
         assert_eq!(unused(line), Some(&b"foo"[..]));
         assert_eq!(unused(b"postconf: warning: something else"), None);
     }
-
-    #[test]
-    fn each_beginning_is_that_of_a_parameter() {
-        for begin in WITHOUT_EFFECT {
-            assert!(TABLE.iter().any(|row| row.name.starts_with(begin)), "{begin}");
-        }
-    }
 }
