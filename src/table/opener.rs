@@ -8,8 +8,8 @@ use super::folded::Folded;
 use super::proxy::Service;
 use super::surrogate::Surrogate;
 use super::{
-    Failure, Handle, Keys, Request, Spec, Table, cidr, constant, inline, pcre, proxy, regexp,
-    texthash,
+    Failure, Handle, Keys, Request, Spec, Table, cidr, constant, indexed, inline, pcre, proxy,
+    regexp, texthash,
 };
 use crate::config::Config;
 use crate::ipc::proxymap::ProxyMap;
@@ -31,10 +31,14 @@ const fn backend(kind: &'static str, open: Open) -> Backend {
 
 /// THE TABLE of types that we read.
 static TYPES: &[Backend] = &[
+    backend("btree", indexed::open_btree),
+    backend("cdb", indexed::open_cdb),
     backend("cidr", cidr::open),
     backend("fail", constant::open_fail),
+    backend("hash", indexed::open_hash),
     backend("inline", inline::open),
     backend("internal", inline::open_empty),
+    backend("lmdb", indexed::open_lmdb),
     backend("pcre", pcre::open),
     Backend { kind: "proxy", open: proxy::open, folds: true },
     backend("regexp", regexp::open),
@@ -44,13 +48,9 @@ static TYPES: &[Backend] = &[
 
 /// Types that Postfix knows, and that are reached only through proxymap(8).
 static ONLY_PROXIED: &[&str] = &[
-    "btree",
-    "cdb",
     "dbm",
     "environ",
-    "hash",
     "ldap",
-    "lmdb",
     "memcache",
     "mongodb",
     "mysql",
@@ -271,12 +271,12 @@ mod tests {
     #[test]
     fn a_type_that_we_do_not_read_says_what_to_do() {
         let mut tables = opener("");
-        let table = tables.open(b"hash:/etc/postfix/access", Request::ACCESS).unwrap();
+        let table = tables.open(b"ldap:/etc/postfix/access.cf", Request::ACCESS).unwrap();
         assert_eq!(table.lookup(b"x"), Err(TableError::Retry));
         assert_eq!(
             captured::take()[0],
-            "error: unsupported dictionary type: hash (smtpd-rs reads it only through \
-             proxymap(8): use \"proxy:hash:/etc/postfix/access\", and list that in \
+            "error: unsupported dictionary type: ldap (smtpd-rs reads it only through \
+             proxymap(8): use \"proxy:ldap:/etc/postfix/access.cf\", and list that in \
              proxy_read_maps)"
         );
         captured::take();
