@@ -341,3 +341,46 @@ fn without_smtputf8_bytes_are_bytes() {
     world.compare_file("pcre", b"/^b./ any\n/\xff/ ff\n", &keys);
     world.compare(b"inline:{caf\xe9=x}", &keys);
 }
+
+#[test]
+fn tables_of_tables_are_what_they_are_in_postfix() {
+    let Some(world) = World::new("members", true) else { return };
+    let specs = [
+        "unionmap:{inline:{a=1, b=2}, static:x inline:{A=3}}",
+        "unionmap:{inline:{a=1}}",
+        "unionmap:{regexp:{{/^A$/ $0}} inline:{b=\u{e9}}}",
+        "unionmap:{inline:{a=1} regexp:{{/^A$/ big}} regexp:{{/^a$/ small}}}",
+        "unionmap:{pipemap:{inline:{a=b} inline:{b=c}} static:y}",
+        "unionmap:{}",
+        "unionmap:{ , }",
+        "unionmap:{a}",
+        "unionmap:{static:x}x",
+        "unionmap:static:x",
+        "unionmap:{static:}",
+        "unionmap:{static:x nonsense:y}",
+        "pipemap:{inline:{a=b, b=x}, inline:{b=2}, static:z}",
+        "pipemap:{inline:{a=b} inline:{c=d}}",
+        "pipemap:{}",
+        "pipemap:{inline}",
+        "randmap:{x}",
+        "randmap:{ {x y} }",
+        "randmap:{}",
+        "randmap:x",
+    ];
+    world.compare_all(&specs.map(str::as_bytes), &[b"a", b"A", b"b", b"c", "é".as_bytes()]);
+}
+
+#[test]
+fn what_the_system_knows_is_what_it_is_in_postfix() {
+    let Some(world) = World::new("system", false) else { return };
+    let keys: [&[u8]; 9] =
+        [b"root", b"Root", b"daemon", b"postfix", b"tty", b"no such one", b"", b"\xff", b"a:b"];
+    let specs = ["unix:passwd.byname", "unix:group.byname", "unix:hosts.byname"];
+    world.compare_all(&specs.map(str::as_bytes), &keys);
+    let users = world.compare(b"unix:passwd.byname", &keys);
+    assert!(users.found[0].starts_with("root\troot:x:0:0:"), "{users:?}");
+    // Keys are asked for in small letters, as far as there are any.
+    let names: [&[u8]; 4] = [b"PATH", b"_", b"1", b"x=y"];
+    assert!(world.compare(b"environ:x", &names[2..]).found.is_empty());
+    assert!(world.ours(b"environ:x", &names[..1]).found.is_empty());
+}

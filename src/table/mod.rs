@@ -11,6 +11,7 @@ mod indexed;
 mod inline;
 mod lines;
 pub mod maps;
+mod members;
 pub mod network;
 pub mod opener;
 mod paged;
@@ -23,6 +24,7 @@ mod replacement;
 mod rules;
 mod source;
 mod surrogate;
+mod system;
 mod texthash;
 
 use std::borrow::Cow;

@@ -128,13 +128,12 @@ impl Blocks for Paged {
                 Ok(_) => TOO_SHORT,
             });
         }
-        let mut block: Block = std::iter::repeat_n(0, len).collect();
-        let bytes = Rc::get_mut(&mut block).ok_or(TOO_SHORT)?;
-        self.file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, at).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => TOO_SHORT,
             _ => error.into(),
         })?;
-        Ok(block)
+        Ok(bytes.into())
     }
 
     fn len(&self) -> u64 {

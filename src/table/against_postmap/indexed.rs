@@ -60,7 +60,7 @@ fn value(i: u32) -> String {
     format!("{i} is {}", if i % 3 == 0 { "OK" } else { "REJECT for a reason" })
 }
 
-/// Each key has its value, and no other key has one.
+/// Keys have their values, and no other key has one: ten thousand of each are asked.
 fn check_all(world: &World, kind: &str, count: u32) {
     let mut text = String::new();
     for i in 0..count {
@@ -74,7 +74,7 @@ fn check_all(world: &World, kind: &str, count: u32) {
     };
     let table = world.open(&spec);
     assert_eq!(table.keys(), Keys::Fixed);
-    for i in 0..count {
+    for i in (0..count).step_by(count as usize / 10_000) {
         let key = key(i);
         assert_eq!(table.lookup(key.as_bytes()), Ok(Some(value(i).into_bytes())), "{spec} {key}");
         let absent = fill!("no{}", key);
@@ -102,14 +102,18 @@ fn ten_thousand_keys_have_their_values() {
     }
 }
 
+/// The types stand in an environment variable: making the files takes a while.
 #[test]
 fn a_million_keys_have_their_values() {
-    if std::env::var_os("SMTPD_LARGE_TABLES").is_none() {
-        eprintln!("SMTPD_LARGE_TABLES is not set: tables of a million keys are not made");
+    let Ok(kinds) = std::env::var("SMTPD_LARGE_TABLES") else {
+        eprintln!(
+            "SMTPD_LARGE_TABLES (\"hash btree cdb lmdb texthash\") is not set: \
+                   tables of a million keys are not made"
+        );
         return;
-    }
+    };
     let Some(world) = World::new("large", true) else { return };
-    for kind in KINDS.into_iter().chain(["texthash"]) {
+    for kind in kinds.split_whitespace() {
         check_all(&world, kind, 1_000_000);
     }
 }
