@@ -106,3 +106,46 @@ fn number(bytes: &[u8], at: usize) -> Result<u32, Broken> {
 fn hash(key: &[u8]) -> u32 {
     key.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33) ^ u32::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `key0`, `key1` and `key2`, as postmap wrote them.
+    const THREE: &[u8] = include_bytes!("../../tests/fuzz/corpus/cdb/three");
+    const BIG: &[u8] = include_bytes!("../../tests/fuzz/corpus/cdb/big");
+
+    #[test]
+    fn keys_have_their_values() {
+        for i in 0..3u32 {
+            let value = get(THREE, &fill!("key{}", i)).unwrap();
+            assert_eq!(value, Some(fill!("value {}", i)));
+        }
+        for absent in [&b"key0\0"[..], b"key3", b"", b"\0"] {
+            assert_eq!(get(THREE, absent).unwrap(), None);
+        }
+        assert_eq!(get(BIG, b"big").unwrap().map(|value| value.len()), Some(5000));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_value_and_no_absence() {
+        for len in 0..THREE.len() {
+            let value = check(&THREE[..len]).and_then(|()| get(&THREE[..len], b"key2"));
+            assert!(value.is_err() || value.unwrap() == Some(b"value 2".to_vec()), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_an_empty_slot_has_an_end() {
+        let mut file = THREE.to_vec();
+        let pair = (hash(b"key0") & 0xff) as usize * 8;
+        let table = Order::Little.u32(&file, pair).unwrap() as usize;
+        let slots = Order::Little.u32(&file, pair + 4).unwrap() as usize;
+        for slot in 0..slots {
+            file[table + slot * 8 + 4] = 1;
+        }
+        assert_eq!(get(&file[..], b"key0").unwrap(), None);
+        file[pair + 4..pair + 8].copy_from_slice(&[0xff; 4]);
+        assert!(get(&file[..], b"key0").is_err());
+    }
+}

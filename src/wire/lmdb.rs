@@ -202,3 +202,82 @@ fn read(blocks: &(impl Blocks + ?Sized), at: u64) -> Result<Block, Broken> {
         meta => meta,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 300 keys and one with a value larger than a page, as postmap wrote them.
+    const TREE: &[u8] = include_bytes!("../../tests/fuzz/corpus/lmdb/tree");
+
+    fn get(file: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        Lmdb::open(file)?.get(key)
+    }
+
+    #[test]
+    fn keys_have_their_values() {
+        for i in 0..300u32 {
+            let value = get(TREE, &fill!("key{}\0", i)).unwrap();
+            assert_eq!(value, Some(fill!("value {}\0", i)));
+            assert_eq!(get(TREE, &fill!("key{}", i)).unwrap(), None);
+        }
+        for absent in [&b""[..], b"a", b"z", &[b'k'; 1000], &[0xff; 3]] {
+            assert_eq!(get(TREE, absent).unwrap(), None);
+        }
+        assert_eq!(get(TREE, b"big\0").unwrap(), Some([&[b'v'; 5000][..], b"\0"].concat()));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_value_and_no_absence() {
+        for key in [&b"key7\0"[..], b"key299\0", b"big\0"] {
+            let right = get(TREE, key).unwrap();
+            for len in (0..TREE.len()).step_by(97) {
+                if let Ok(value) = get(&TREE[..len], key) {
+                    assert_eq!(value, right, "{len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_tree_of_the_last_transaction_counts() {
+        let mut file = TREE.to_vec();
+        let transactions = [144, 4096 + 144].map(|at| file[at]);
+        assert_ne!(transactions[0], transactions[1]);
+        let older = if transactions[0] > transactions[1] { 144 } else { 4096 + 144 };
+        file[older] = 0;
+        assert_eq!(get(&file, b"key1\0").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (at, byte, what) in [
+            (16, 0, "MDB_INVALID: File is not an LMDB file"),
+            (20, 2, "MDB_VERSION_MISMATCH: Database environment version mismatch"),
+            (41, 0x11, "MDB_INVALID: File is not an LMDB file"),
+            (92, 4, "MDB_INCOMPATIBLE: Operation and DB incompatible, or DB flags changed"),
+        ] {
+            let mut file = TREE.to_vec();
+            file[at] = byte;
+            assert_eq!(Lmdb::open(&file[..]).err().unwrap().to_string(), what);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_written_all_the_time_is_given_up() {
+        struct Restless(std::cell::Cell<u8>);
+        impl Blocks for Restless {
+            fn read(&self, at: u64, len: usize) -> Result<Block, Broken> {
+                self.0.set(self.0.get().wrapping_add(1));
+                let mut bytes = TREE.read(at, len)?.to_vec();
+                bytes[120] = self.0.get();
+                Ok(bytes.into())
+            }
+            fn len(&self) -> u64 {
+                TREE.len() as u64
+            }
+        }
+        let error = Lmdb::open(&Restless(std::cell::Cell::new(0))).err().unwrap();
+        assert_eq!(error.to_string(), "written all the time");
+    }
+}
