@@ -140,3 +140,70 @@ impl Blocks for Paged {
         self.stamp.get().len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// A file with this text, and its path.
+    fn file(name: &str, text: &[u8]) -> (Paged, std::path::PathBuf) {
+        let path = std::env::temp_dir().join(format!("smtpd-rs-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        (Paged::open(path.to_string_lossy().as_bytes()).unwrap(), path)
+    }
+
+    fn first(file: &Paged) -> Vec<u8> {
+        file.read(0, 4).unwrap().to_vec()
+    }
+
+    #[test]
+    fn what_was_read_is_remembered_as_long_as_nobody_writes() {
+        let (file, path) = file("settled", b"one text");
+        time::fix(Some(SystemTime::now() + Duration::from_secs(10)));
+        assert!(file.look().unwrap());
+        assert_eq!(first(&file), b"one ");
+        assert!(!file.look().unwrap());
+        assert_eq!(file.remembered.borrow().len(), 1);
+        std::fs::write(&path, "two texts").unwrap();
+        time::fix(Some(SystemTime::now() + Duration::from_secs(10)));
+        assert_eq!(first(&file), b"one ");
+        assert!(file.look().unwrap());
+        assert_eq!(first(&file), b"two ");
+        std::fs::remove_file(path).unwrap();
+        assert!(file.removed());
+    }
+
+    #[test]
+    fn nothing_is_remembered_right_after_a_change() {
+        let (file, path) = file("unsettled", b"one text");
+        time::fix(Some(SystemTime::now()));
+        for _ in 0..3 {
+            assert!(file.look().unwrap());
+            assert_eq!(first(&file), b"one ");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn little_is_remembered() {
+        let (file, path) = file("little", &[b'x'; 4096]);
+        for round in 0..3u64 {
+            for at in 0..20 {
+                assert_eq!(*file.read(at * 64 + round, 64).unwrap(), [b'x'; 64]);
+            }
+        }
+        assert_eq!(file.remembered.borrow().len(), REMEMBERED);
+        assert!(matches!(file.read(4090, 7), Err(Broken::Format(_))));
+        assert!(matches!(file.read(u64::MAX, 7), Err(Broken::Format(_))));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_is_no_file() {
+        let directory = Paged::open(b"/").unwrap();
+        assert!(matches!(directory.read(0, 1 << 20), Err(Broken::Io(_))));
+        assert!(Paged::open(b"/nowhere/at/all").is_err());
+    }
+}
