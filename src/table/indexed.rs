@@ -99,15 +99,19 @@ fn open(form: &'static Form, spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure>
     let path = fill!("{}{}", spec.name, form.suffix);
     let cannot = |reason: Broken| fill!("{} {}: {}", form.refusal, path, form.words(&reason));
     let file = Paged::open(&path).map_err(|error| fill!("{} {}: {}", OPEN, path, error))?;
-    {
-        let _lock = lock(form, &file).map_err(cannot)?;
-        file.look().map_err(|error| cannot(error.into()))?;
-        (form.check)(&file).map_err(cannot)?;
-    }
-    warn_of_age(spec.name, &path, file.modified());
+    let modified = checked(form, &file).map_err(cannot)?;
+    warn_of_age(spec.name, &path, modified);
     let shown = if form.named_by_file { &path[..] } else { spec.name };
     let name = fill!("{}:{}", spec.kind, shown);
     Ok(Box::new(Indexed { form, name, path, file, convention: Cell::new(Convention::Unknown) }))
+}
+
+/// Looks whether a file is what it should be, and when it was written.
+fn checked(form: &Form, file: &Paged) -> Result<i64, Broken> {
+    let _lock = lock(form, file)?;
+    file.look()?;
+    (form.check)(file)?;
+    Ok(file.modified()?)
 }
 
 fn lock<'a>(form: &Form, file: &'a Paged) -> Result<Option<Shared<'a>>, Broken> {

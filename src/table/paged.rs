@@ -23,8 +23,8 @@ const SETTLED: i64 = 2;
 /// An open file.
 pub(super) struct Paged {
     file: File,
-    /// When it was written last, at the time it was opened: seconds and nanoseconds.
-    modified: (i64, i64),
+    /// When it was written last, as far as we have noticed: seconds and nanoseconds.
+    modified: Cell<(i64, i64)>,
     /// What it is now.
     stamp: Cell<Stamp>,
     /// What was read, the latest first.
@@ -55,7 +55,7 @@ impl Paged {
         let status = file.metadata()?;
         Ok(Self {
             file,
-            modified: (status.mtime(), status.mtime_nsec()),
+            modified: Cell::new(modified(&status)),
             stamp: Cell::new(Stamp::of(&status)),
             remembered: RefCell::default(),
         })
@@ -66,9 +66,11 @@ impl Paged {
         &self.file
     }
 
-    /// When the file was written last before it was opened, seconds since 1970.
-    pub(super) fn modified(&self) -> i64 {
-        self.modified.0
+    /// When the file was written last, seconds since 1970. Later changes count as such: this
+    /// belongs to the opening, under a lock if there is one.
+    pub(super) fn modified(&self) -> io::Result<i64> {
+        self.modified.set(modified(&self.file.metadata()?));
+        Ok(self.modified.get().0)
     }
 
     /// Before each lookup, under a lock if there is one: whether the content may be another than
@@ -90,8 +92,7 @@ impl Paged {
 
     /// Whether the file was written since it was opened.
     pub(super) fn rewritten(&self) -> bool {
-        let modified = |status: Metadata| (status.mtime(), status.mtime_nsec());
-        self.file.metadata().is_ok_and(|status| modified(status) != self.modified)
+        self.file.metadata().is_ok_and(|status| modified(&status) != self.modified.get())
     }
 
     fn remember(&self, at: u64, block: &Block) {
@@ -106,6 +107,10 @@ impl Paged {
         remembered[..=place].rotate_right(1);
         Some(Rc::clone(&remembered[0].1))
     }
+}
+
+fn modified(status: &Metadata) -> (i64, i64) {
+    (status.mtime(), status.mtime_nsec())
 }
 
 impl Blocks for Paged {
