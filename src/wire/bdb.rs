@@ -30,6 +30,8 @@ mod hash;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
+
 use super::blocks::{Block, Blocks, Broken, Order, piece};
 
 /// What a file is.
@@ -43,6 +45,8 @@ pub enum Kind {
 
 /// The length of page 0 as far as it is used.
 const META: usize = 512;
+/// Keys on overflow pages may be read more than once in a lookup.
+const SPARE_READS: u64 = 256;
 const HASH_MAGIC: u32 = 0x06_1561;
 const BTREE_MAGIC: u32 = 0x05_3162;
 /// A flag of page 0: each page has a checksum. It is not checked.
@@ -72,6 +76,8 @@ pub struct Bdb<'a, B: ?Sized> {
     head: usize,
     /// Page 0.
     meta: Block,
+    /// How many pages this lookup may still read: so chains that go round have an end.
+    left: Cell<u64>,
 }
 
 /// What an item holds.
@@ -105,7 +111,8 @@ impl<'a, B: Blocks + ?Sized> Bdb<'a, B> {
         }
         let head = if byte(26) & CHECKSUMS == 0 { 26 } else { 32 };
         let last_page = order.u32(&meta, 32)?;
-        let db = Self { blocks, kind, order, page_size, last_page, head, meta };
+        let left = Cell::new(0);
+        let db = Self { blocks, kind, order, page_size, last_page, head, meta, left };
         match kind {
             Kind::Hash => db.check_hash()?,
             Kind::Btree => db.check_btree()?,
@@ -115,6 +122,8 @@ impl<'a, B: Blocks + ?Sized> Bdb<'a, B> {
 
     /// The value of `key`; where there are several, the first.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        let pages = self.blocks.len() >> self.page_size.trailing_zeros();
+        self.left.set(pages.saturating_add(SPARE_READS));
         match self.kind {
             Kind::Hash => self.hash_get(key),
             Kind::Btree => self.btree_get(key),
@@ -126,6 +135,8 @@ impl<'a, B: Blocks + ?Sized> Bdb<'a, B> {
         if number == 0 || number > self.last_page {
             return Err(Broken::Format("no such page"));
         }
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or(Broken::Format("pages without end"))?);
         let page = self.blocks.read(self.page_at(number), self.page_size)?;
         // A page of zeros was set aside, and never used.
         let own = self.order.u32(&page, 8)?;
@@ -185,7 +196,7 @@ impl<'a, B: Blocks + ?Sized> Bdb<'a, B> {
         }
         let mut bytes = Vec::new();
         let mut number = first;
-        for _ in 0..=self.last_page {
+        loop {
             let page = self.page(number)?;
             if self.page_type(&page) != OVERFLOW {
                 return Err(Broken::Format("not an overflow page"));
@@ -198,7 +209,6 @@ impl<'a, B: Blocks + ?Sized> Bdb<'a, B> {
             }
             number = self.order.u32(&page, 16)?;
         }
-        Err(Broken::Format("overflow pages without end"))
     }
 }
 

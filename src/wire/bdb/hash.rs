@@ -36,7 +36,7 @@ impl<B: Blocks + ?Sized> Bdb<'_, B> {
 
     pub(super) fn hash_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
         let mut number = self.bucket_page(hash(key))?;
-        for _ in 0..=self.last_page {
+        loop {
             let page = self.page(number)?;
             match self.page_type(&page) {
                 HASH | HASH_UNSORTED => {}
@@ -51,7 +51,6 @@ impl<B: Blocks + ?Sized> Bdb<'_, B> {
                 return Ok(None);
             }
         }
-        Err(Broken::Format("bucket without end"))
     }
 
     /// The first page of the bucket of a hash.
