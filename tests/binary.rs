@@ -12,6 +12,9 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use master::{Listener, Master, Place, Program, Start, greeted, obstacle, programs};
 
@@ -83,6 +86,56 @@ fn a_process_without_clients_ends_after_max_idle() {
         let (mut master, _listener) = waiting(program, &place, &["-i", "1"]);
         master.ends_well();
     });
+}
+
+/// An indexed table, as postmap(1) makes it, written at that time; `None` where it can't.
+fn indexed(spec: &str, file: &Path, written: SystemTime) -> Option<()> {
+    let directory = file.parent().unwrap();
+    let source = file.with_extension("");
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join("main.cf"), "compatibility_level = 3.6\n").unwrap();
+    fs::write(&source, "good.example OK\n").unwrap();
+    let date = |path: &Path, time| {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    // postmap waits for files to cool down.
+    let day_ago = SystemTime::now() - Duration::from_secs(86400);
+    date(&source, day_ago);
+    date(&directory.join("main.cf"), day_ago);
+    let made = Command::new("postmap").arg("-c").arg(directory).arg(spec).status();
+    made.ok().filter(|status| status.success())?;
+    date(file, written);
+    Some(())
+}
+
+#[test]
+fn a_process_ends_when_a_table_has_changed() {
+    let directory =
+        std::env::temp_dir().join(format!("smtpd-rs-binary-tables-{}", std::process::id()));
+    let path = directory.join("access");
+    with_each(|program| {
+        for (kind, suffix) in [("hash", "db"), ("btree", "db"), ("cdb", "cdb")] {
+            let spec = format!("{kind}:{}", path.display());
+            let file = path.with_extension(suffix);
+            let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+            if indexed(&spec, &file, hour_ago).is_none() {
+                eprintln!("skipped: postmap makes no files of type {kind}");
+                continue;
+            }
+            let place =
+                Place::new(&format!("smtpd_client_restrictions = check_client_access {spec}\n"));
+            let (mut master, listener) = started(program, &place, &[]);
+            indexed(&spec, &file, SystemTime::now()).unwrap();
+            let _next = listener.connect();
+            let record = place.record_with("has changed");
+            let end =
+                format!("table {spec}(0,lock|fold_fix|utf8_request) has changed -- restarting");
+            assert!(record.ends_with(&end), "{record}");
+            master.ends_well();
+            fs::remove_file(file).unwrap();
+        }
+    });
+    let _ = fs::remove_dir_all(directory);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Transcript {
     pub(crate) master_cf: Vec<(String, String)>,
     /// `file:` blocks: name and content.
     pub(crate) files: Vec<(String, String)>,
+    /// `postmap:` lines: the type of a table, and the file that is its source.
+    pub(crate) indexed: Vec<(String, String)>,
     /// The sessions, in order.
     pub(crate) sessions: Vec<Session>,
     /// `L:` lines: wanted in this order, others may stand between.
@@ -143,6 +145,7 @@ impl Transcript {
                 main_cf: Vec::new(),
                 master_cf: Vec::new(),
                 files: Vec::new(),
+                indexed: Vec::new(),
                 sessions: Vec::new(),
                 log: Vec::new(),
                 source: text.lines().map(str::to_owned).collect(),
@@ -210,6 +213,10 @@ impl Reader {
             Some(("master.cf", text)) => self.transcript.master_cf.push(setting(text)?),
             Some(("file", text)) => {
                 self.transcript.files.push((text.trim().to_owned(), String::new()));
+            }
+            Some(("postmap", text)) => {
+                let words = text.trim().split_once(' ').ok_or("not a type and a name")?;
+                self.transcript.indexed.push((words.0.to_owned(), words.1.to_owned()));
             }
             Some(("client", text)) => self.client(text.trim())?,
             Some(("listener", text)) => self.second = text.trim() == "2",

@@ -351,6 +351,10 @@ impl World {
         for (name, content) in &transcript.files {
             fs::write(dir.join(name), self.fill(content, at))?;
         }
+        for (kind, name) in &transcript.indexed {
+            let spec = format!("{kind}:{}", dir.join(name).display());
+            run(Command::new("postmap").arg("-c").arg(self.dir.join("conf")).arg(spec))?;
+        }
         Ok(())
     }
 
