@@ -11,7 +11,7 @@ use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
 use crate::sys::pause::pause;
 use crate::table::maps::Maps;
-use crate::text::printable::printable;
+use crate::text::printable::make_printable;
 use crate::wire::message::BareNewline;
 
 /// A line that a client sent.
@@ -63,14 +63,21 @@ impl<'s> Chat<'s> {
         let mut line = Vec::with_capacity(80);
         self.be_patient();
         if self.stream.read_line(&mut line, limit)? == Line::Cut {
-            let shown = &line[..line.len().min(30)];
-            let shown = printable(shown, b'?', self.config.smtputf8_enable);
             self.skip_line(limit)?;
+            let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
             return Ok(Said { line, bare_newline: false });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
         Ok(Said { line, bare_newline })
+    }
+
+    /// What the log shows of a line that was cut. As Postfix: the line is made printable for it, up
+    /// to a NUL, and that is what counts as the command.
+    fn shown_of_cut<'l>(&self, line: &'l mut [u8]) -> &'l [u8] {
+        let end = memchr::memchr(0, line).unwrap_or(line.len());
+        make_printable(&mut line[..end], b'?', self.config.smtputf8_enable);
+        &line[..end.min(30)]
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

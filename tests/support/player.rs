@@ -90,20 +90,22 @@ impl Run {
     }
 }
 
-enum Line {
+/// The connection.
+pub(super) enum Line {
     Plain(TcpStream),
     Tls(SslStream<TcpStream>),
     Gone,
 }
 
-struct Player<'w> {
-    world: &'w World,
-    at: usize,
-    side: Side,
-    reading: Reading,
-    tls: &'w mut Handshakes,
-    line: Line,
-    input: Vec<u8>,
+/// One client.
+pub(super) struct Player<'w> {
+    pub(super) world: &'w World,
+    pub(super) at: usize,
+    pub(super) side: Side,
+    pub(super) reading: Reading,
+    pub(super) tls: &'w mut Handshakes,
+    pub(super) line: Line,
+    pub(super) input: Vec<u8>,
 }
 
 impl Player<'_> {
@@ -133,7 +135,7 @@ impl Player<'_> {
         self.leftovers(run);
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         // A server that hung up is seen when its replies are read.
         let _ = match &mut self.line {
             Line::Plain(stream) => stream.write_all(bytes),
@@ -183,7 +185,7 @@ impl Player<'_> {
     }
 
     /// The server closed, or says nothing: the session is over.
-    fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
+    pub(super) fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
         if !self.input.is_empty() {
             seen.push(format!("S! unfinished {}", transcript::show(&self.input)));
         }
@@ -192,7 +194,7 @@ impl Player<'_> {
     }
 
     /// A TLS session whose connection ended without a word would not be resumed: say it ended well.
-    fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         if let Line::Tls(stream) = &mut self.line {
             stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
         }
@@ -207,7 +209,7 @@ impl Player<'_> {
         self.hang_up();
     }
 
-    fn read_line(&mut self, patience: Duration) -> Got {
+    pub(super) fn read_line(&mut self, patience: Duration) -> Got {
         loop {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
@@ -235,7 +237,7 @@ impl Player<'_> {
         }
     }
 
-    fn shut(&mut self) {
+    pub(super) fn shut(&mut self) {
         let _ = match &mut self.line {
             Line::Plain(stream) => stream.shutdown(Shutdown::Write),
             Line::Tls(stream) => stream.shutdown().map(drop).map_err(io::Error::other),
@@ -244,14 +246,14 @@ impl Player<'_> {
     }
 
     /// Without lingering, a close becomes a reset.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         if let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) {
             let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             let _ = setsockopt(&stream, sockopt::Linger, &linger);
         }
     }
 
-    fn handshake(&mut self, how: &Tls) -> String {
+    pub(super) fn handshake(&mut self, how: &Tls) -> String {
         let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) else {
             return "S! tls without a connection".to_owned();
         };
@@ -267,8 +269,9 @@ impl Player<'_> {
     }
 }
 
+/// What came of a look at the connection.
 #[derive(PartialEq)]
-enum Got {
+pub(super) enum Got {
     Line(String),
     Nothing,
     End,
@@ -279,7 +282,7 @@ fn is_last(line: &str) -> bool {
     line.strip_prefix("S: ").is_some_and(|text| text.as_bytes().get(3) != Some(&b'-'))
 }
 
-fn shorten(bytes: &[u8]) -> String {
+pub(super) fn shorten(bytes: &[u8]) -> String {
     let shown = transcript::show(bytes);
     if shown.chars().count() <= 100 {
         return shown;
@@ -288,7 +291,7 @@ fn shorten(bytes: &[u8]) -> String {
 }
 
 /// Connects from one address to another.
-fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
+pub(super) fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
     let family = match from.ip() {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,

@@ -1,0 +1,158 @@
+//! One session, played to both sides in step: each side gets the same bytes at the same time.
+//!
+//! Nobody knows beforehand how many replies there will be, so the next bytes go out when both
+//! sides have said equally much and then nothing for a moment.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::handshake::Handshakes;
+use super::player::{Got, Line, Player, Reading, dial, shorten};
+use super::transcript::{Session, Step};
+use super::world::{Side, World};
+
+/// How long to wait for what may never come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// After equally many lines of both sides.
+    pub(crate) quiet: Duration,
+    /// When neither side has said anything.
+    pub(crate) silence: Duration,
+    /// When one side has said less.
+    pub(crate) patience: Duration,
+}
+
+/// For many sessions. What differs is played again.
+pub(crate) const FAST: Pace = Pace {
+    quiet: Duration::from_millis(25),
+    silence: Duration::from_millis(100),
+    patience: Duration::from_millis(1500),
+};
+/// For certainty.
+pub(crate) const CAREFUL: Pace = Pace {
+    quiet: Duration::from_millis(300),
+    silence: Duration::from_millis(600),
+    patience: Duration::from_secs(4),
+};
+
+/// What one side did with a session.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Half {
+    /// `C: …` as sent, `S: …` as heard; not masked.
+    pub(crate) dialogue: Vec<String>,
+    /// The client's port, by which the log knows the session.
+    pub(crate) port: u16,
+}
+
+/// Plays a session to both sides of the listener pair `at`.
+pub(crate) fn duel(world: &World, at: usize, session: &Session, pace: Pace) -> [Half; 2] {
+    let mut tls = [Handshakes::default(), Handshakes::default()];
+    let mut halves = [Half::default(), Half::default()];
+    {
+        let [first, second] = &mut tls;
+        let mut players = [
+            player(world, at, Side::Theirs, first, session, &mut halves[0]),
+            player(world, at, Side::Ours, second, session, &mut halves[1]),
+        ];
+        for step in &session.steps {
+            step_both(&mut players, step, pace, &mut halves);
+        }
+        hear(&mut players, Pace { silence: Duration::from_millis(1), ..pace }, &mut halves);
+        players.iter_mut().for_each(Player::hang_up);
+    }
+    halves
+}
+
+fn player<'w>(
+    world: &'w World,
+    at: usize,
+    side: Side,
+    tls: &'w mut Handshakes,
+    session: &Session,
+    half: &mut Half,
+) -> Player<'w> {
+    let (from, to) = world.addresses(at, side, session);
+    let line = match dial(from, to) {
+        Ok(stream) => {
+            half.port = stream.local_addr().map_or(0, |address| address.port());
+            Line::Plain(stream)
+        }
+        Err(error) => {
+            half.dialogue.push(format!("S! no connection: {error}"));
+            Line::Gone
+        }
+    };
+    Player { world, at, side, reading: Reading::UntilQuiet, tls, line, input: Vec::new() }
+}
+
+fn step_both(players: &mut [Player<'_>; 2], step: &Step, pace: Pace, halves: &mut [Half; 2]) {
+    if matches!(step, Step::Expect { .. }) {
+        return hear(players, pace, halves);
+    }
+    for (player, half) in players.iter_mut().zip(halves) {
+        match step {
+            Step::Send(bytes) => {
+                half.dialogue.push(format!("C: {}", shorten(bytes)));
+                player.send(bytes);
+            }
+            Step::Tls(how) => {
+                if half.dialogue.last().is_some_and(|line| line.ends_with("Ready to start TLS")) {
+                    half.dialogue.push(player.handshake(how));
+                }
+            }
+            Step::Close => player.hang_up(),
+            Step::Reset => player.reset(),
+            Step::Shutdown => player.shut(),
+            Step::Pause(time) => std::thread::sleep(*time),
+            Step::Expect { .. } | Step::WaitForLog(_) => (),
+        }
+    }
+}
+
+/// Hears both until they have said equally much.
+fn hear(players: &mut [Player<'_>; 2], pace: Pace, halves: &mut [Half; 2]) {
+    let mut counts = [0; 2];
+    let mut last = Instant::now();
+    loop {
+        for (at, player) in players.iter_mut().enumerate() {
+            while !matches!(player.line, Line::Gone) {
+                match player.read_line(Duration::from_millis(4)) {
+                    Got::Line(line) => halves[at].dialogue.push(line),
+                    Got::End => player.give_up(&Got::End, &mut halves[at].dialogue),
+                    Got::Nothing => break,
+                }
+                counts[at] += 1;
+                last = Instant::now();
+            }
+        }
+        let both_gone = players.iter().all(|player| matches!(player.line, Line::Gone));
+        let limit = match counts {
+            [0, 0] => pace.silence,
+            [theirs, ours] if theirs == ours => pace.quiet,
+            _ => pace.patience,
+        };
+        if both_gone || last.elapsed() >= limit {
+            return;
+        }
+    }
+}
+
+/// The sessions of a listener's log by the client's port, as `smtpd_client_port_logging` shows it.
+pub(crate) fn by_port(processes: Vec<Vec<String>>) -> HashMap<u16, Vec<String>> {
+    let mut sessions = HashMap::new();
+    for lines in processes {
+        let (mut session, mut port) = (Vec::new(), None);
+        for line in lines {
+            if let Some(client) = line.strip_prefix("connect from ") {
+                port = client.rsplit(':').next().and_then(|number| number.parse().ok());
+            }
+            let ends = line.starts_with("disconnect from ") || line.starts_with("(master) ");
+            session.push(line);
+            if ends {
+                let session = std::mem::take(&mut session);
+                sessions.extend(port.take().map(|port: u16| (port, session)));
+            }
+        }
+    }
+    sessions
+}
