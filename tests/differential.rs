@@ -6,12 +6,12 @@
 //! of both.
 //!
 //! ```text
-//! cargo test --test differential [-- NAME…] [--record] [--explore] [--keep] [--times]
+//! cargo test --test differential [-- NAME…] [--record] [--explore [--quick]] [--keep] [--times]
 //! ```
 //!
 //! `NAME`: only transcripts whose name contains it. `--record`: write what the installed smtpd
 //! says into the files. `--explore`: only compare both sides, in the files of `SMTPD_TRANSCRIPTS`
-//! (a directory), whatever these say. `--keep`: leave the instance's directory. Environment:
+//! (a directory), whatever these say; `--quick`: with less patience. `--keep`: leave the instance's directory. Environment:
 //! `SMTPD_RS_BINARY` (ours; else the one that cargo built), `SMTPD_REFERENCE` (theirs; else the
 //! one in `daemon_directory`), `SMTPD_REFERENCE_ONLY=1` (theirs on both sides, for writing
 //! transcripts). It needs root, Postfix, util-linux and iproute2; elsewhere it says so, and fails
@@ -30,7 +30,7 @@ use std::time::Instant;
 
 use support::compare::{self, Known};
 use support::inside::{self, installed, say};
-use support::player::{self, Reading, Run};
+use support::player::{self, QUIET, Reading, Run};
 use support::transcript::{self, Transcript};
 use support::world::{self, Side, World};
 
@@ -58,6 +58,7 @@ struct Options {
     names: Vec<String>,
     record: bool,
     explore: bool,
+    quick: bool,
     keep: bool,
     times: bool,
 }
@@ -69,6 +70,7 @@ impl Options {
             match argument.as_str() {
                 "--record" => options.record = true,
                 "--explore" => options.explore = true,
+                "--quick" => options.quick = true,
                 "--keep" => options.keep = true,
                 "--times" => options.times = true,
                 flag if flag.starts_with('-') => (), // those of the usual test harness
@@ -159,12 +161,14 @@ fn judge(
     options: &Options,
 ) -> Vec<String> {
     if options.explore {
-        let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-        let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
+        let quiet = Reading::UntilQuiet(if options.quick { QUIET / 8 } else { QUIET });
+        let theirs = player::play(world, transcript, at, Side::Theirs, quiet);
+        let ours = player::play(world, transcript, at, Side::Ours, quiet);
         return unexpected(&theirs, &ours, None);
     }
     if options.record {
-        let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
+        let quiet = Reading::UntilQuiet(QUIET);
+        let run = player::play(world, transcript, at, Side::Theirs, quiet);
         return match record_run(transcript, &run) {
             Ok(()) => Vec::new(),
             Err(error) => vec![error.to_string()],

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -32,11 +33,9 @@ use support::world::{self, Side, World};
 /// The release that both sides speak as.
 const RELEASE: &str = "3.7.";
 /// Sessions at a time: they mostly wait.
-const PLAYERS: usize = 24;
+const PLAYERS: usize = 64;
 /// Sessions between two looks at the log.
 const BATCH: usize = 480;
-/// How often a session that differs may be played to make it shorter.
-const TRIALS: usize = 60;
 
 fn main() -> ExitCode {
     let result = if inside::is_inside() { run(&Options::read()) } else { inside::go("random") };
@@ -56,12 +55,16 @@ struct Options {
     count: usize,
     listener: Option<String>,
     keep: bool,
+    /// Tell of sessions that differ once only.
     all: bool,
+    /// How often a session that differs may be played to make it shorter.
+    shrink: usize,
 }
 
 impl Options {
     fn read() -> Options {
-        let mut options = Options { seed: 1, count: 500, listener: None, keep: false, all: false };
+        let mut options =
+            Options { seed: 1, count: 500, listener: None, keep: false, all: false, shrink: 12 };
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
@@ -71,6 +74,9 @@ impl Options {
                     options.count = number().and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
                 }
                 "--listener" => options.listener = arguments.next(),
+                "--shrink" => {
+                    options.shrink = number().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+                }
                 "--keep" => options.keep = true,
                 "--all" => options.all = true,
                 _ => (), // those of the usual test harness
@@ -108,15 +114,13 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         let number = BATCH.min(options.count - first);
         let plays: Vec<Play> =
             (first..first + number).map(|k| play(options.seed + k as u64, &listeners)).collect();
-        let suspects = batch(&world, &plays);
-        for play in suspects {
-            match certain(&world, play) {
-                Some(complaints) => {
-                    failed += 1;
-                    report(&world, &listeners, play, &complaints, failed <= 20);
-                }
-                None => unsteady += 1,
-            }
+        let all: Vec<&Play> = plays.iter().collect();
+        let suspects = batch(&world, &all, FAST, options.all);
+        let differing = batch(&world, &suspects, CAREFUL, false);
+        unsteady += suspects.len() - differing.len();
+        failed += differing.len();
+        for play in differing {
+            report(&world, &listeners, play, options.shrink);
         }
         world.sweep();
         if options.count > BATCH {
@@ -167,14 +171,14 @@ fn play(seed: u64, listeners: &[Transcript]) -> Play {
 }
 
 /// Plays all, many at a time; gives those that seem to differ.
-fn batch<'p>(world: &World, plays: &'p [Play]) -> Vec<&'p Play> {
+fn batch<'p>(world: &World, plays: &[&'p Play], pace: Pace, tell: bool) -> Vec<&'p Play> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..PLAYERS.min(plays.len()) {
             scope.spawn(|| {
-                while let Some(play) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let halves = duel::duel(world, play.at, &play.session, FAST);
+                while let Some(&play) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let halves = duel::duel(world, play.at, &play.session, pace);
                     if let Ok(mut done) = done.lock() {
                         done.push((play, halves));
                     }
@@ -186,42 +190,36 @@ fn batch<'p>(world: &World, plays: &'p [Play]) -> Vec<&'p Play> {
     let logs = Logs::wait(world, done.iter().map(|(play, halves)| (play.at, halves)));
     let mut suspects = Vec::new();
     for (play, halves) in &done {
-        if !complaints(&logs.seen(world, play.at, halves)).is_empty() {
+        let found = complaints(&logs.seen(world, play.at, halves));
+        if !found.is_empty() {
             suspects.push(*play);
+            if tell {
+                say(&format!("suspect {}", play.seed));
+                found.iter().for_each(|line| say(&format!("        {line}")));
+            }
         }
     }
     suspects.sort_by_key(|play| play.seed);
     suspects
 }
 
-/// Plays a session slowly; gives what differs, if it differs each time.
-fn certain(world: &World, play: &Play) -> Option<Vec<String>> {
-    let mut found = Vec::new();
-    for _ in 0..2 {
-        found = once(world, play.at, &play.session, CAREFUL);
-        if found.is_empty() {
-            return None;
-        }
-    }
-    Some(found)
-}
-
+/// Plays one session; gives what differs.
 fn once(world: &World, at: usize, session: &Session, pace: Pace) -> Vec<String> {
     let halves = duel::duel(world, at, session, pace);
     let logs = Logs::wait(world, [(at, &halves)].into_iter());
     complaints(&logs.seen(world, at, &halves))
 }
 
-/// The log of all listeners, by side, listener and client port.
-struct Logs(HashMap<(usize, bool, u16), Vec<String>>);
+/// The log of all listeners, by listener, side and client.
+struct Logs(HashMap<(usize, bool, SocketAddr), Vec<String>>);
 
 impl Logs {
     /// Waits until the log has the ends of all these sessions, and some time at most.
     fn wait<'h>(world: &World, plays: impl Iterator<Item = (usize, &'h [Half; 2])>) -> Logs {
         let mut wanted = Vec::new();
         for (at, halves) in plays {
-            wanted.push((at, false, halves[0].port));
-            wanted.push((at, true, halves[1].port));
+            wanted.extend(halves[0].client.map(|client| (at, false, client)));
+            wanted.extend(halves[1].client.map(|client| (at, true, client)));
         }
         let end = Instant::now() + Duration::from_secs(5);
         loop {
@@ -231,8 +229,8 @@ impl Logs {
             listeners.dedup();
             for at in listeners {
                 for (side, ours) in [(Side::Theirs, false), (Side::Ours, true)] {
-                    let sessions = duel::by_port(world.processes(at, side));
-                    logs.extend(sessions.into_iter().map(|(port, log)| ((at, ours, port), log)));
+                    let sessions = duel::by_client(world.processes(at, side)).into_iter();
+                    logs.extend(sessions.map(|(client, log)| ((at, ours, client), log)));
                 }
             }
             if wanted.iter().all(|key| logs.contains_key(key)) || Instant::now() > end {
@@ -246,7 +244,8 @@ impl Logs {
         let one = |ours: bool, half: &Half| {
             let mut dialogue = half.dialogue.clone();
             dialogue.retain(|line| !line.starts_with("C: "));
-            let mut log = self.0.get(&(at, ours, half.port)).cloned().unwrap_or_default();
+            let key = half.client.map(|client| (at, ours, client));
+            let mut log = key.and_then(|key| self.0.get(&key).cloned()).unwrap_or_default();
             let mut ids: Vec<String> = Vec::new();
             for line in dialogue.iter().chain(&log) {
                 let id = world.mask.queue_id(line).map(str::to_owned);
@@ -286,29 +285,32 @@ fn is_known(_seen: &Seen) -> bool {
 }
 
 /// Makes the session shorter while it still differs, and prints it.
-fn report(world: &World, listeners: &[Transcript], play: &Play, found: &[String], whole: bool) {
+fn report(world: &World, listeners: &[Transcript], play: &Play, trials: usize) {
     say(&format!("FAILED  seed {} ({})", play.seed, listeners[play.at].name));
-    let (mut session, mut found) = (play.session.clone(), found.to_vec());
-    let mut trials = if whole { TRIALS } else { 0 };
+    let session = shortest(world, play, trials);
+    let found = once(world, play.at, &session, CAREFUL);
+    found.iter().for_each(|line| say(&format!("        {line}")));
+    let head = listeners[play.at].source.iter().filter(|line| !line.starts_with("S:"));
+    head.for_each(|line| say(&format!("    {line}")));
+    session.lines().iter().for_each(|line| say(&format!("    {line}")));
+}
+
+/// The session without the steps that don't matter.
+fn shortest(world: &World, play: &Play, mut trials: usize) -> Session {
+    let mut session = play.session.clone();
     let mut at = session.steps.len();
     while at > 0 && trials > 0 {
         at -= 1;
-        let mut shorter = session.clone();
-        let pair = matches!(shorter.steps.get(at + 1), Some(Step::Expect { .. }));
-        if matches!(shorter.steps[at], Step::Expect { .. }) {
+        if matches!(session.steps[at], Step::Expect { .. }) {
             continue;
         }
+        let mut shorter = session.clone();
+        let pair = matches!(shorter.steps.get(at + 1), Some(Step::Expect { .. }));
         shorter.steps.drain(at..=at + usize::from(pair));
         trials -= 1;
-        let now = once(world, play.at, &shorter, CAREFUL);
-        if !now.is_empty() {
-            (session, found) = (shorter, now);
+        if !once(world, play.at, &shorter, CAREFUL).is_empty() {
+            session = shorter;
         }
     }
-    found.iter().for_each(|line| say(&format!("        {line}")));
-    if whole {
-        let head = listeners[play.at].source.iter().filter(|line| !line.starts_with("S:"));
-        head.for_each(|line| say(&format!("    {line}")));
-        session.lines().iter().for_each(|line| say(&format!("    {line}")));
-    }
+    session
 }

@@ -304,7 +304,6 @@ const RCPT_PARAMETERS: &[&str] = &[
     "ORCPT=utf-8;\u{fc}@c.test",
     "ORCPT=rfc822;\u{fc}@c.test",
     "ORCPT=UTF-8;a",
-    "ORCPT=utf-8;a\\x{0}",
     "ORCPT=utf-8;a\\x{41}",
     "ORCPT=utf-8;a+41",
     "ORCPT=x y;z",
@@ -342,8 +341,6 @@ const OTHERS: &[&str] = &[
     "VRFY SMTPUTF8",
     "VRFY <>",
     "VRFY a,b",
-    "VRFY j\u{f6}rg@example.test SMTPUTF8",
-    "VRFY j\u{f6}rg",
     "ETRN",
     "ETRN example.test",
     "ETRN @example.test",
@@ -550,9 +547,7 @@ pub(crate) fn session(chance: &mut Chance, tls: bool) -> Session {
 
 impl Writer<'_> {
     fn write(&mut self) {
-        if !self.chance.once_in(50) {
-            self.listen();
-        }
+        self.listen();
         let pipelines = self.chance.once_in(3);
         let commands = 3 + self.chance.below(14);
         for _ in 0..commands {

@@ -4,7 +4,12 @@
 //! sides have said equally much and then nothing for a moment.
 
 use std::collections::HashMap;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
 
 use super::handshake::Handshakes;
 use super::player::{Got, Line, Player, Reading, dial, shorten};
@@ -21,6 +26,9 @@ pub(crate) struct Pace {
     /// When one side has said less.
     pub(crate) patience: Duration,
 }
+
+/// Ports of clients.
+const PORTS: Range<u16> = 30_000..64_000;
 
 /// For many sessions. What differs is played again.
 pub(crate) const FAST: Pace = Pace {
@@ -40,8 +48,8 @@ pub(crate) const CAREFUL: Pace = Pace {
 pub(crate) struct Half {
     /// `C: …` as sent, `S: …` as heard; not masked.
     pub(crate) dialogue: Vec<String>,
-    /// The client's port, by which the log knows the session.
-    pub(crate) port: u16,
+    /// Where the client is, by which the log knows the session.
+    pub(crate) client: Option<SocketAddr>,
 }
 
 /// Plays a session to both sides of the listener pair `at`.
@@ -71,10 +79,10 @@ fn player<'w>(
     session: &Session,
     half: &mut Half,
 ) -> Player<'w> {
-    let (from, to) = world.addresses(at, side, session);
-    let line = match dial(from, to) {
+    let (mut from, to) = world.addresses(at, side, session);
+    let line = match dial_from_new_port(&mut from, to) {
         Ok(stream) => {
-            half.port = stream.local_addr().map_or(0, |address| address.port());
+            half.client = stream.local_addr().ok();
             Line::Plain(stream)
         }
         Err(error) => {
@@ -82,7 +90,19 @@ fn player<'w>(
             Line::Gone
         }
     };
-    Player { world, at, side, reading: Reading::UntilQuiet, tls, line, input: Vec::new() }
+    Player { world, at, side, reading: Reading::AsWritten, tls, line, input: Vec::new() }
+}
+
+/// No two sessions have the same port, or the log could not tell them apart.
+fn dial_from_new_port(from: &mut SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        from.set_port(PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16);
+        match dial(*from, to) {
+            Err(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL) => (),
+            other => return other,
+        }
+    }
 }
 
 fn step_both(players: &mut [Player<'_>; 2], step: &Step, pace: Pace, halves: &mut [Half; 2]) {
@@ -137,22 +157,29 @@ fn hear(players: &mut [Player<'_>; 2], pace: Pace, halves: &mut [Half; 2]) {
     }
 }
 
-/// The sessions of a listener's log by the client's port, as `smtpd_client_port_logging` shows it.
-pub(crate) fn by_port(processes: Vec<Vec<String>>) -> HashMap<u16, Vec<String>> {
+/// The sessions of a listener's log by client, as `smtpd_client_port_logging` shows it.
+pub(crate) fn by_client(processes: Vec<Vec<String>>) -> HashMap<SocketAddr, Vec<String>> {
     let mut sessions = HashMap::new();
     for lines in processes {
-        let (mut session, mut port) = (Vec::new(), None);
+        let (mut session, mut client) = (Vec::new(), None);
         for line in lines {
-            if let Some(client) = line.strip_prefix("connect from ") {
-                port = client.rsplit(':').next().and_then(|number| number.parse().ok());
+            if let Some(namaddr) = line.strip_prefix("connect from ") {
+                client = address(namaddr);
             }
             let ends = line.starts_with("disconnect from ") || line.starts_with("(master) ");
             session.push(line);
             if ends {
                 let session = std::mem::take(&mut session);
-                sessions.extend(port.take().map(|port: u16| (port, session)));
+                sessions.extend(client.take().map(|client| (client, session)));
             }
         }
     }
     sessions
+}
+
+/// `name[address]:port`
+fn address(namaddr: &str) -> Option<SocketAddr> {
+    let (host, port) = namaddr.rsplit_once(':')?;
+    let host = host.rsplit('[').next()?.trim_end_matches(']');
+    Some(SocketAddr::new(host.parse().ok()?, port.parse().ok()?))
 }

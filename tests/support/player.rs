@@ -32,14 +32,14 @@ pub(crate) struct Run {
 pub(crate) enum Reading {
     /// As many replies as the transcript has.
     AsWritten,
-    /// Until the server is quiet: for recording.
-    UntilQuiet,
+    /// Until the server is quiet for so long: for recording.
+    UntilQuiet(Duration),
 }
 
 /// Longest wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How long the server must say nothing, to be taken as quiet.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Plays all sessions of `transcript`, the one with number `at`, against one side.
 pub(crate) fn play(
@@ -148,8 +148,8 @@ impl Player<'_> {
         if matches!(self.line, Line::Gone) {
             return;
         }
-        if self.reading == Reading::UntilQuiet {
-            return self.read_until_quiet(seen);
+        if let Reading::UntilQuiet(quiet) = self.reading {
+            return self.read_until_quiet(quiet, seen);
         }
         let replies = wanted.iter().filter(|line| is_last(line)).count();
         let mut read = 0;
@@ -172,15 +172,15 @@ impl Player<'_> {
         }
     }
 
-    fn read_until_quiet(&mut self, seen: &mut Vec<String>) {
-        let mut patience = if seen.is_empty() { PATIENCE } else { QUIET };
+    fn read_until_quiet(&mut self, quiet: Duration, seen: &mut Vec<String>) {
+        let mut patience = if seen.is_empty() { PATIENCE } else { quiet };
         loop {
             match self.read_line(patience) {
                 Got::Line(line) => seen.push(line),
                 Got::Nothing if !seen.is_empty() => return,
                 other => return self.give_up(&other, seen),
             }
-            patience = QUIET;
+            patience = quiet;
         }
     }
 
