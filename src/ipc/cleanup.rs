@@ -184,13 +184,25 @@ impl Cleanup {
             Ok((status, reason)) => {
                 Outcome { status: status as u32, reason: clean_reason(reason, self.utf8) }
             }
-            Err(_) => lost,
+            Err((errno, _)) => {
+                self.failed = errno != 0;
+                lost
+            }
         }
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if !self.failed && !bytes.is_empty() {
             self.failed = self.connection.write(bytes).is_err();
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        self.flush();
+        if self.failed {
+            warning!("mail_stream_cleanup: close error");
         }
     }
 }
@@ -304,9 +316,10 @@ mod tests {
 
     #[test]
     fn what_is_dropped_just_ends() {
-        let (service, cleanup) = try_open(vec![say(HELLO), hear(b""), Act::End]);
+        let begun = b"flags\x00178\0\0S\x05begun";
+        let (service, cleanup) = try_open(vec![say(HELLO), hear(begun), Act::End]);
         let mut cleanup = cleanup.unwrap();
-        cleanup.record(b'S', b"never sent");
+        cleanup.record(b'S', b"begun");
         drop(cleanup);
         service.played();
     }
