@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use support::chance::Chance;
 use support::compare;
-use support::dialogue;
+use support::dialogue::{self, Security};
 use support::duel::{self, CAREFUL, FAST, Half, Pace};
 use support::inside::{self, installed, say};
 use support::transcript::{self, Session, Step, Transcript};
@@ -166,7 +166,14 @@ fn listeners(options: &Options) -> Result<Vec<Transcript>, Box<dyn Error>> {
 fn play(seed: u64, listeners: &[Transcript]) -> Play {
     let mut chance = Chance::new(seed);
     let at = chance.below(listeners.len());
-    let tls = listeners[at].main_cf.iter().any(|(name, _)| name == "smtpd_tls_security_level");
+    let has = |wanted| listeners[at].main_cf.iter().any(|(name, _)| name == wanted);
+    let tls = if has("smtpd_tls_wrappermode") {
+        Security::Wrapper
+    } else if has("smtpd_tls_security_level") {
+        Security::Starttls
+    } else {
+        Security::None
+    };
     Play { seed, at, session: dialogue::session(&mut chance, tls) }
 }
 

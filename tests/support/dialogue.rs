@@ -527,8 +527,16 @@ struct Writer<'c> {
     steps: Vec<Step>,
 }
 
-/// Makes a session. `tls`: whether the listener knows TLS.
-pub(crate) fn session(chance: &mut Chance, tls: bool) -> Session {
+/// What the listener knows of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Security {
+    None,
+    Starttls,
+    Wrapper,
+}
+
+/// Makes a session.
+pub(crate) fn session(chance: &mut Chance, tls: Security) -> Session {
     let client: IpAddr = match chance.once_in(5) {
         true => chance.pick(CLIENTS).parse().unwrap_or(USUAL_CLIENT),
         false => USUAL_CLIENT,
@@ -536,11 +544,14 @@ pub(crate) fn session(chance: &mut Chance, tls: bool) -> Session {
     let mut writer = Writer {
         chance,
         place: Place::default(),
-        tls,
+        tls: tls == Security::Starttls,
         group: 0,
         pending: Vec::new(),
         steps: Vec::new(),
     };
+    if tls == Security::Wrapper {
+        writer.handshake();
+    }
     writer.write();
     Session { client, second: false, steps: writer.steps }
 }
@@ -693,12 +704,34 @@ impl Writer<'_> {
         for _ in 0..self.chance.below(12) {
             content.extend_from_slice(self.chance.pick(CONTENT));
         }
+        if self.chance.once_in(15) {
+            self.reach_a_border(&mut content);
+        }
         if self.chance.once_in(12) {
             let length = 60 + self.chance.below(5000);
             content.extend(std::iter::repeat_n(b'l', length));
             content.extend_from_slice(self.chance.pick(&[&b"\r\n"[..], b"\n", b"\r", b""]));
         }
         content
+    }
+
+    /// Lines up to about where a buffer ends, so that what follows stands across the border.
+    fn reach_a_border(&mut self, content: &mut Vec<u8>) {
+        let border = [2048, 4096, 8192, 16384, 65536][self.chance.below(5)];
+        let line = 40 + self.chance.below(100);
+        while content.len() + line + 2 < border {
+            content.extend(std::iter::repeat_n(b'b', line));
+            content.extend_from_slice(b"\r\n");
+        }
+        let rest = (border + 4).saturating_sub(content.len() + self.chance.below(12));
+        content.extend(std::iter::repeat_n(b'r', rest));
+        content.extend_from_slice(self.chance.pick(&[
+            &b"\r\n"[..],
+            b"\r\n.\r\n",
+            b"\n.\n",
+            b"\r",
+            b"\r\r\n",
+        ]));
     }
 
     fn chunk(&mut self) {
@@ -724,6 +757,10 @@ impl Writer<'_> {
             self.line(b"NOOP".to_vec());
         }
         self.say();
+        self.handshake();
+    }
+
+    fn handshake(&mut self) {
         let mut how = Tls::default();
         if self.chance.once_in(2) {
             how.cert = Some(

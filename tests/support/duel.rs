@@ -116,7 +116,8 @@ fn step_both(players: &mut [Player<'_>; 2], step: &Step, pace: Pace, halves: &mu
                 player.send(bytes);
             }
             Step::Tls(how) => {
-                if half.dialogue.last().is_some_and(|line| line.ends_with("Ready to start TLS")) {
+                let said = half.dialogue.last();
+                if said.is_none_or(|line| line.ends_with("Ready to start TLS")) {
                     half.dialogue.push(player.handshake(how));
                 }
             }
