@@ -33,7 +33,7 @@ const PORTS: Range<u16> = 30_000..64_000;
 /// For many sessions. What differs is played again.
 pub(crate) const FAST: Pace = Pace {
     quiet: Duration::from_millis(25),
-    silence: Duration::from_millis(100),
+    silence: Duration::from_millis(150),
     patience: Duration::from_millis(1500),
 };
 /// For certainty.
@@ -146,9 +146,15 @@ fn hear(players: &mut [Player<'_>; 2], pace: Pace, halves: &mut [Half; 2]) {
                 last = Instant::now();
             }
         }
+        // The greeting will come.
+        let silence = if halves.iter().any(|half| half.dialogue.is_empty()) {
+            pace.patience
+        } else {
+            pace.silence
+        };
         let both_gone = players.iter().all(|player| matches!(player.line, Line::Gone));
         let limit = match counts {
-            [0, 0] => pace.silence,
+            [0, 0] => silence,
             [theirs, ours] if theirs == ours => pace.quiet,
             _ => pace.patience,
         };
