@@ -30,11 +30,13 @@ pub(crate) struct Chat<'s> {
     footers: &'s Maps,
     /// A 421 or 521 was said: no more commands are read.
     pub(crate) hang_up: bool,
+    /// Bytes of a command that came before the client was gone.
+    pub(crate) partial: usize,
 }
 
 impl<'s> Chat<'s> {
     pub(crate) fn new(stream: SmtpStream, config: &'s Config, footers: &'s Maps) -> Self {
-        Self { stream, config, footers, hang_up: false }
+        Self { stream, config, footers, hang_up: false, partial: 0 }
     }
 
     /// Time for the next read or write: each for itself, or all together.
@@ -62,8 +64,9 @@ impl<'s> Chat<'s> {
         let limit = self.config.line_length_limit.max(1) as usize;
         let mut line = Vec::with_capacity(80);
         self.be_patient();
-        if self.stream.read_line(&mut line, limit)? == Line::Cut {
-            self.skip_line(limit)?;
+        let end = self.stream.read_line(&mut line, limit);
+        if end.inspect_err(|_| self.partial = line.len())? == Line::Cut {
+            self.skip_line(limit).inspect_err(|_| self.partial = line.len())?;
             let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
             return Ok(Said { line, bare_newline: false });
