@@ -819,7 +819,7 @@ parameters! {
     /// Accept client certificates with server EKU.
     tls_trust_server_ccerts: Bool = "no" later;
     /// SNI name to chain file table.
-    tls_server_sni_maps: Str = "" later;
+    tls_server_sni_maps: Str = "";
     /// Pre-2.9.6 public key fingerprint algorithm.
     tls_legacy_public_key_fingerprints: Bool = "no";
     /// Shell command run for -D or MAIL_DEBUG; empty is fatal.

@@ -99,7 +99,10 @@ impl Cleanup {
     pub fn open_postdrop(config: &Config) -> Result<Self, Fatal> {
         let (connection, command) = postdrop::start(config)?;
         match Self::begin(connection, "postdrop_protocol", config.smtputf8_enable) {
-            Some(cleanup) => Ok(Self { _command: Some(command), ..cleanup }),
+            Some(mut cleanup) => {
+                cleanup._command = Some(command);
+                Ok(cleanup)
+            }
             None => Err(command.fail()),
         }
     }
@@ -204,13 +207,25 @@ impl Cleanup {
             Ok((status, reason)) => {
                 Outcome { status: status as u32, reason: clean_reason(reason, self.utf8) }
             }
-            Err(_) => lost,
+            Err((errno, _)) => {
+                self.failed = errno != 0;
+                lost
+            }
         }
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if !self.failed && !bytes.is_empty() {
             self.failed = self.connection.write(bytes).is_err();
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        self.flush();
+        if self.failed {
+            warning!("mail_stream_cleanup: close error");
         }
     }
 }
@@ -342,9 +357,10 @@ mod tests {
 
     #[test]
     fn what_is_dropped_just_ends() {
-        let (service, cleanup) = try_open(vec![say(HELLO), hear(b""), Act::End]);
+        let begun = b"flags\x00178\0\0S\x05begun";
+        let (service, cleanup) = try_open(vec![say(HELLO), hear(begun), Act::End]);
         let mut cleanup = cleanup.unwrap();
-        cleanup.record(b'S', b"never sent");
+        cleanup.record(b'S', b"begun");
         drop(cleanup);
         service.played();
     }

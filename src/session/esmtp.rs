@@ -211,6 +211,7 @@ fn original(s: &mut Session<'_>, value: &[u8], p: &mut RcptParameters) -> Result
 
 /// MAIL FROM:<reverse-path> (RFC 5321, section 4.1.1.2).
 pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
+    s.forget_parameters();
     if s.config().smtpd_helo_required && s.who.helo.is_none() {
         return policy(reply!("503 5.5.1 Error: send HELO/EHLO first"));
     }
@@ -354,6 +355,13 @@ impl Session<'_> {
         }
         let domain = resolved.recipient.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
         smtputf8 || !resolved.recipient.contains(&b'@') || domain.is_ascii()
+    }
+
+    /// As Postfix: a second MAIL is refused, yet BODY, RET and SMTPUTF8 of the first are gone.
+    fn forget_parameters(&mut self) {
+        if let Some(mail) = &mut self.mail {
+            (mail.smtputf8, mail.encoding, mail.ret) = (false, None, None);
+        }
     }
 
     fn limit_messages(&mut self) -> Result<(), Stop> {

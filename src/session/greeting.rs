@@ -237,7 +237,7 @@ impl Session<'_> {
         };
         let (command, rest) = match place {
             "DATA content" => ("DATA", 0),
-            "BDAT content" => ("BDAT", self.content_rest),
+            "BDAT content" => ("BDAT", self.content_rest + self.chat.partial as u64),
             "END-OF-MESSAGE" if reason == "lost connection" => return,
             _ => {
                 info!("{}{} after {} from {}", id, reason, place, namaddr);

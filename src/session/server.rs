@@ -297,6 +297,7 @@ fn warn_of_what_is_missing(config: &Config) {
         ("smtpd_milters", &config.smtpd_milters),
         ("smtpd_milter_maps", &config.smtpd_milter_maps),
         ("smtpd_proxy_filter", &config.smtpd_proxy_filter),
+        ("tls_server_sni_maps", &config.tls_server_sni_maps),
     ] {
         if !value.is_empty() {
             warning!("{} is set, but this version of smtpd-rs has no support for it", name);

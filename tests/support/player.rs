@@ -34,14 +34,14 @@ pub(crate) struct Run {
 pub(crate) enum Reading {
     /// As many replies as the transcript has.
     AsWritten,
-    /// Until the server is quiet: for recording.
-    UntilQuiet,
+    /// Until the server is quiet for so long: for recording.
+    UntilQuiet(Duration),
 }
 
 /// Longest wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How long the server must say nothing, to be taken as quiet.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Plays all sessions of `transcript`, the one with number `at`, against one side.
 pub(crate) fn play(
@@ -113,7 +113,8 @@ fn connect_as(
     Ok(Line::Plain(dial(from, to)?))
 }
 
-enum Line {
+/// The connection.
+pub(super) enum Line {
     Local(UnixStream),
     Sendmail(Sendmail),
     Plain(TcpStream),
@@ -121,14 +122,15 @@ enum Line {
     Gone,
 }
 
-struct Player<'w> {
-    world: &'w World,
-    at: usize,
-    side: Side,
-    reading: Reading,
-    tls: &'w mut Handshakes,
-    line: Line,
-    input: Vec<u8>,
+/// One client.
+pub(super) struct Player<'w> {
+    pub(super) world: &'w World,
+    pub(super) at: usize,
+    pub(super) side: Side,
+    pub(super) reading: Reading,
+    pub(super) tls: &'w mut Handshakes,
+    pub(super) line: Line,
+    pub(super) input: Vec<u8>,
 }
 
 impl Player<'_> {
@@ -158,7 +160,7 @@ impl Player<'_> {
         self.leftovers(run);
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         // A server that hung up is seen when its replies are read.
         let _ = match &mut self.line {
             Line::Local(stream) => stream.write_all(bytes),
@@ -173,8 +175,8 @@ impl Player<'_> {
         if matches!(self.line, Line::Gone) {
             return;
         }
-        if self.reading == Reading::UntilQuiet {
-            return self.read_until_quiet(seen);
+        if let Reading::UntilQuiet(quiet) = self.reading {
+            return self.read_until_quiet(quiet, seen);
         }
         let replies = wanted.iter().filter(|line| is_last(line)).count();
         let mut read = 0;
@@ -197,20 +199,20 @@ impl Player<'_> {
         }
     }
 
-    fn read_until_quiet(&mut self, seen: &mut Vec<String>) {
-        let mut patience = if seen.is_empty() { PATIENCE } else { QUIET };
+    fn read_until_quiet(&mut self, quiet: Duration, seen: &mut Vec<String>) {
+        let mut patience = if seen.is_empty() { PATIENCE } else { quiet };
         loop {
             match self.read_line(patience) {
                 Got::Line(line) => seen.push(line),
                 Got::Nothing if !seen.is_empty() => return,
                 other => return self.give_up(&other, seen),
             }
-            patience = QUIET;
+            patience = quiet;
         }
     }
 
     /// The server closed, or says nothing: the session is over.
-    fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
+    pub(super) fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
         if !self.input.is_empty() {
             seen.push(format!("S! unfinished {}", transcript::show(&self.input)));
         }
@@ -219,7 +221,7 @@ impl Player<'_> {
     }
 
     /// A TLS session whose connection ended without a word would not be resumed: say it ended well.
-    fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         if let Line::Tls(stream) = &mut self.line {
             stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
         }
@@ -234,7 +236,7 @@ impl Player<'_> {
         self.hang_up();
     }
 
-    fn read_line(&mut self, patience: Duration) -> Got {
+    pub(super) fn read_line(&mut self, patience: Duration) -> Got {
         loop {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
@@ -267,7 +269,7 @@ impl Player<'_> {
         }
     }
 
-    fn shut(&mut self) {
+    pub(super) fn shut(&mut self) {
         let _ = match &mut self.line {
             Line::Local(stream) => stream.shutdown(Shutdown::Write),
             Line::Sendmail(sendmail) => {
@@ -281,14 +283,14 @@ impl Player<'_> {
     }
 
     /// Without lingering, a close becomes a reset.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         if let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) {
             let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             let _ = setsockopt(&stream, sockopt::Linger, &linger);
         }
     }
 
-    fn handshake(&mut self, how: &Tls) -> String {
+    pub(super) fn handshake(&mut self, how: &Tls) -> String {
         let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) else {
             return "S! tls without a connection".to_owned();
         };
@@ -304,8 +306,9 @@ impl Player<'_> {
     }
 }
 
+/// What came of a look at the connection.
 #[derive(PartialEq)]
-enum Got {
+pub(super) enum Got {
     Line(String),
     Nothing,
     End,
@@ -316,7 +319,7 @@ fn is_last(line: &str) -> bool {
     line.strip_prefix("S: ").is_some_and(|text| text.as_bytes().get(3) != Some(&b'-'))
 }
 
-fn shorten(bytes: &[u8]) -> String {
+pub(super) fn shorten(bytes: &[u8]) -> String {
     let shown = transcript::show(bytes);
     if shown.chars().count() <= 100 {
         return shown;
@@ -325,7 +328,7 @@ fn shorten(bytes: &[u8]) -> String {
 }
 
 /// Connects from one address to another.
-fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
+pub(super) fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
     let family = match from.ip() {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,

@@ -303,7 +303,80 @@ impl Reader {
     }
 }
 
+impl Session {
+    /// The lines of a file that say this session.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.client != USUAL_CLIENT {
+            lines.push(format!("client: {}", self.client));
+        }
+        let mut sent = false;
+        for step in &self.steps {
+            let sends = matches!(step, Step::Send(_));
+            if sends && sent {
+                lines.push("flush".to_owned());
+            }
+            sent = sends;
+            match step {
+                Step::Send(bytes) => write_sent(bytes, &mut lines),
+                Step::Expect { .. } => lines.push("S:".to_owned()),
+                Step::Tls(how) => lines.push(how.line()),
+                Step::Close => lines.push("close".to_owned()),
+                Step::Reset => lines.push("reset".to_owned()),
+                Step::Shutdown => lines.push("shutdown".to_owned()),
+                Step::Pause(time) => lines.push(format!("pause: {}", time.as_secs_f64())),
+                Step::WaitForLog(text) => lines.push(format!("wait: {text}")),
+            }
+        }
+        lines
+    }
+}
+
+/// `C:` lines, or `C!` where a line has odd bytes or no CR LF.
+fn write_sent(bytes: &[u8], lines: &mut Vec<String>) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\r\n").and_then(|text| std::str::from_utf8(text).ok());
+        match text.filter(|text| !text.contains(char::is_control) && !text.ends_with(' ')) {
+            Some("") => lines.push("C:".to_owned()),
+            Some(text) => lines.push(format!("C: {text}")),
+            None => lines.push(format!("C! \"{}\"", escape(line))),
+        }
+    }
+}
+
+/// What `unescape` reads.
+fn escape(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        match byte {
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
+            b'\t' => text.push_str("\\t"),
+            b'\\' => text.push_str("\\\\"),
+            b'"' => text.push_str("\\\""),
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    text
+}
+
 impl Tls {
+    fn line(&self) -> String {
+        let mut line = "TLS:".to_owned();
+        for (name, value) in [
+            ("cert", &self.cert),
+            ("min", &self.min),
+            ("max", &self.max),
+            ("ciphers", &self.ciphers),
+            ("groups", &self.groups),
+            ("sni", &self.sni),
+        ] {
+            line.extend(value.iter().map(|value| format!(" {name}={value}")));
+        }
+        line
+    }
+
     fn parse(text: &str) -> Result<Tls, String> {
         let mut tls = Tls::default();
         for word in text.split_whitespace() {

@@ -5,7 +5,7 @@
 //! listeners a transcript: `theirs` runs the installed smtpd, `ours` the one under test. There is
 //! no queue manager, so every accepted message stays in the queue and can be looked at.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -485,6 +485,13 @@ impl World {
         log.of_listener(port(at, side))
     }
 
+    /// The log lines of one listener so far, by process.
+    pub(crate) fn processes(&self, at: usize, side: Side) -> Vec<Vec<String>> {
+        let mut log = self.lock();
+        log.read_more(&self.dir.join("maillog"));
+        log.by_process(port(at, side))
+    }
+
     /// Waits until so many sessions of a listener have ended: by a disconnect line or by a death.
     pub(crate) fn wait_for_ends(&self, at: usize, side: Side, sessions: usize) {
         self.wait(at, side, Duration::from_secs(3), |lines| {
@@ -522,6 +529,33 @@ impl World {
         let Ok(output) = output else { return Vec::new() };
         let lines = output.stdout.split(|byte| *byte == b'\n');
         lines.map(super::transcript::show).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The records of a queue file, but for those that hold times and sizes; nothing if it is gone.
+    pub(crate) fn records(&self, id: &str) -> Vec<String> {
+        let places = ["incoming", "hold", "deferred", "active"].into_iter();
+        let mut files = places.map(|name| self.dir.join("spool").join(name).join(id));
+        let Some(bytes) = files.find_map(|path| fs::read(path).ok()) else { return Vec::new() };
+        let (mut rest, mut lines) = (bytes.as_slice(), Vec::new());
+        while let Some((kind, content)) = next_record(&mut rest) {
+            if !b"CTp".contains(&kind) {
+                lines.push(format!("{} {}", char::from(kind), super::transcript::show(content)));
+            }
+        }
+        lines
+    }
+
+    /// Forgets the log that was read and the messages that were queued.
+    pub(crate) fn sweep(&self) {
+        self.lock().entries.clear();
+        for name in ["incoming", "hold"] {
+            let files = fs::read_dir(self.dir.join("spool").join(name));
+            files
+                .into_iter()
+                .flatten()
+                .flatten()
+                .for_each(|file| drop(fs::remove_file(file.path())));
+        }
     }
 
     /// Keeps the directory, and says where it is.
@@ -570,6 +604,20 @@ impl Log {
         }
     }
 
+    fn by_process(&self, port: u16) -> Vec<Vec<String>> {
+        let (tag, death) = (format!("t{port}/"), format!("/s{port} pid "));
+        let mut processes: HashMap<&str, Vec<String>> = HashMap::new();
+        for entry in &self.entries {
+            if entry.ident.starts_with(&tag) {
+                processes.entry(&entry.pid).or_default().push(entry.text.clone());
+            } else if let Some((_, rest)) = entry.text.split_once(&death) {
+                let (pid, how) = rest.split_once(' ').unwrap_or((rest, ""));
+                processes.entry(pid).or_default().push(format!("{DEATH}{how}"));
+            }
+        }
+        processes.into_values().collect()
+    }
+
     fn of_listener(&self, port: u16) -> Vec<String> {
         let tag = format!("t{port}/");
         let death = format!("/s{port} pid ");
@@ -592,6 +640,24 @@ impl Log {
         }
         lines
     }
+}
+
+/// A record: its kind, a length in groups of seven bits, the content.
+fn next_record<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (kind, mut after) = rest.split_first()?;
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let (byte, more) = after.split_first()?;
+        after = more;
+        length |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 || shift > 56 {
+            break;
+        }
+    }
+    let (content, more) = after.split_at_checked(length)?;
+    *rest = more;
+    Some((*kind, content))
 }
 
 impl Entry {
