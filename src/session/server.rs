@@ -73,7 +73,7 @@ impl Server {
         };
         let switches = Switches::of(config)?;
         let tls = if switches.use_tls {
-            TlsServer::prepare(config, &switches, Box::new(Tlsmgr::new(config)))
+            TlsServer::prepare(config, &switches, &mut opener, Box::new(Tlsmgr::new(config)))?
         } else {
             None
         };

@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use data_encoding::BASE64;
+
 use super::Failure;
 use crate::text::split::{self, COMMA_SPACE};
 
@@ -38,6 +40,23 @@ pub(crate) fn open(kind: &str, name: &[u8]) -> Result<Source, Failure> {
 /// What `Lines` calls a text that `name` gives (as Postfix calls its stream).
 pub(crate) fn path(name: &[u8]) -> &[u8] {
     if name.starts_with(b"{") { b"unknown_stream" } else { name }
+}
+
+/// The content of the files `names`, one behind the other, in base64. As Postfix:
+/// `dict_file_to_b64()`.
+pub(crate) fn files(names: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    let mut content = Vec::new();
+    for (i, name) in split::words(names, COMMA_SPACE).enumerate() {
+        if i > 0 {
+            content.push(b'\n');
+        }
+        let mut file = file(name).map_err(|error| fill!("open {}: {}", name, error))?;
+        file.read_to_end(&mut content).map_err(|error| fill!("read {}: {}", name, error))?;
+    }
+    if content.is_empty() && split::words(names, COMMA_SPACE).next().is_none() {
+        return Err(fill!("empty pathname list: >>{}<<'", names));
+    }
+    Ok(BASE64.encode(&content).into_bytes())
 }
 
 /// The lines of `{{line}, {line}…}`.

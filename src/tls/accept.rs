@@ -14,6 +14,7 @@ use super::ffi::{self, Step};
 use super::loglevel::LogMask;
 use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
+use super::sni::Asked;
 use super::{Algorithm, TlsFacts, peer};
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
@@ -81,7 +82,8 @@ impl TlsServer {
         log: LogMask,
         namaddr: &[u8],
     ) -> Result<Ssl, HandshakeFailed> {
-        let connection = Connection::new(log, namaddr, engine.sessions.clone());
+        let asked = Asked::new(self.names.clone());
+        let connection = Connection::new(log, namaddr, engine.sessions.clone(), asked);
         let mut ssl = Ssl::new(&engine.context).map_err(|errors| {
             warning!("Could not allocate 'TLScontext->con' with SSL_new()");
             log_library_errors(&errors);
@@ -133,6 +135,7 @@ impl TlsServer {
         let mut facts = TlsFacts { resumed: ssl.session_reused(), ..TlsFacts::default() };
         let Some(connection) = Connection::of(ssl) else { return facts };
         let namaddr = &connection.namaddr;
+        facts.server_name = connection.asked.name().map(<[u8]>::to_vec);
         if log.has(LogMask::CACHE) && facts.resumed {
             let ticketed = connection.ticketed.load(Ordering::Relaxed);
             let how = if ticketed { " (RFC 5077 session ticket)" } else { "" };

@@ -6,7 +6,9 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr;
+use std::thread::{self, ThreadId};
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
 use openssl::asn1::Asn1StringRef;
@@ -21,6 +23,7 @@ use openssl::x509::{X509, X509NameRef, X509Ref};
 use openssl_sys as sys;
 
 use super::session::{self, TicketUse};
+use super::sni::{self, Answer};
 
 #[repr(C)]
 struct InitSettings {
@@ -47,6 +50,7 @@ type TicketCallback = unsafe extern "C" fn(
     *mut sys::EVP_MAC_CTX,
     c_int,
 ) -> c_int;
+type NameCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_int, *mut c_void) -> c_int;
 type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 
 unsafe extern "C" {
@@ -64,6 +68,15 @@ unsafe extern "C" {
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_use_cert_and_key(
         ctx: *mut sys::SSL_CTX,
+        certificate: *mut sys::X509,
+        key: *mut sys::EVP_PKEY,
+        chain: *mut sys::stack_st_X509,
+        replace: c_int,
+    ) -> c_int;
+    fn SSL_CTX_callback_ctrl(ctx: *mut sys::SSL_CTX, command: c_int, cb: NameCallback) -> c_long;
+    fn SSL_certs_clear(ssl: *mut sys::SSL);
+    fn SSL_use_cert_and_key(
+        ssl: *mut sys::SSL,
         certificate: *mut sys::X509,
         key: *mut sys::EVP_PKEY,
         chain: *mut sys::stack_st_X509,
@@ -124,6 +137,7 @@ const PEM_NO_START_LINE: c_int = 108;
 const CIPHER_MODE_CBC: c_int = 2;
 const DOMAIN_PARAMETERS: c_int = 0x04;
 
+const CTRL_SET_NAME_CALLBACK: c_int = 53;
 const CTRL_SET_GROUPS: c_int = 91;
 const CTRL_PEER_SIGNATURE_NID: c_int = 108;
 const CTRL_SET_DH_AUTO: c_int = 118;
@@ -251,6 +265,12 @@ pub(super) fn set_session_finder(
     unsafe { ctx.set_get_session_callback(find) };
 }
 
+/// Lets [`sni`] answer clients that ask for a name.
+pub(super) fn set_name_callback(ctx: &mut SslContextBuilder) {
+    // SAFETY: the context is alive; the callback has the type that tls1.h asks for.
+    unsafe { SSL_CTX_callback_ctrl(ctx.as_ptr(), CTRL_SET_NAME_CALLBACK, name_callback) };
+}
+
 /// Logs the steps of handshakes and what goes wrong (loglevel ssl-debug).
 pub(super) fn log_states(ctx: &mut SslContextBuilder) {
     // SAFETY: the context is alive; the callback has the type that ssl.h asks for.
@@ -271,6 +291,27 @@ pub(super) fn use_cert_and_key(
         SSL_CTX_use_cert_and_key(ctx.as_ptr(), certificate.as_ptr(), key.as_ptr(), chain, 0)
     };
     done > 0
+}
+
+/// Adds a certificate with its key and issuers to one session.
+pub(super) fn use_cert_and_key_here(
+    ssl: &mut SslRef,
+    certificate: &X509Ref,
+    key: &PKeyRef<Private>,
+    chain: Option<&Stack<X509>>,
+) -> bool {
+    let chain = chain.map_or(ptr::null_mut(), |chain| chain.as_ptr());
+    // SAFETY: all four are alive; OpenSSL counts its own references.
+    let done =
+        unsafe { SSL_use_cert_and_key(ssl.as_ptr(), certificate.as_ptr(), key.as_ptr(), chain, 0) };
+    done > 0
+}
+
+/// Takes away the certificates that a session has from its context.
+pub(super) fn forget_certificates(ssl: &mut SslRef) {
+    // SAFETY: the session is alive, and has not yet chosen a certificate: OpenSSL itself does the
+    // same where a callback puts another context in place.
+    unsafe { SSL_certs_clear(ssl.as_ptr()) };
 }
 
 /// The number of a curve by any of its names.
@@ -671,7 +712,61 @@ pub(super) fn resume(ssl: &mut SslRef, session: &SslSession) {
     unsafe { ssl.set_session(session) }.unwrap();
 }
 
+// ---------------------------------------------------------------------- threads
+
+/// Something that only the thread may use that made it: OpenSSL wants what hangs on a session to be
+/// fit for all threads, but calls back on the thread of the handshake, and we have but one.
+pub(super) struct OnThisThread<T> {
+    value: ManuallyDrop<T>,
+    thread: ThreadId,
+}
+
+// SAFETY: on another thread the value can't be reached, and isn't dropped.
+unsafe impl<T> Send for OnThisThread<T> {}
+// SAFETY: as above; the thread that can reach it is always the same.
+unsafe impl<T> Sync for OnThisThread<T> {}
+
+impl<T> OnThisThread<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self { value: ManuallyDrop::new(value), thread: thread::current().id() }
+    }
+
+    /// The value, on its thread.
+    pub(super) fn get(&self) -> Option<&T> {
+        (thread::current().id() == self.thread).then_some(&*self.value)
+    }
+}
+
+impl<T> Drop for OnThisThread<T> {
+    fn drop(&mut self) {
+        if thread::current().id() == self.thread {
+            // SAFETY: dropped once, here, and not used again.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
+}
+
 // ---------------------------------------------------------------------- callbacks
+
+/// As tls1.h says: what becomes of a name that a client asks for.
+unsafe extern "C" fn name_callback(
+    ssl: *mut sys::SSL,
+    alert: *mut c_int,
+    _: *mut c_void,
+) -> c_int {
+    const INTERNAL_ERROR: c_int = 80;
+    // SAFETY: OpenSSL passes a live session that nobody else uses.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    match sni::answer(ssl) {
+        Answer::Accepted => sys::SSL_TLSEXT_ERR_OK,
+        Answer::Declined => sys::SSL_TLSEXT_ERR_NOACK,
+        Answer::Failed => {
+            // SAFETY: OpenSSL passes room for the number of an alert.
+            unsafe { *alert = INTERNAL_ERROR };
+            sys::SSL_TLSEXT_ERR_ALERT_FATAL
+        }
+    }
+}
 
 /// No ticket can be made, or this one not be read.
 const TICKET_NO_KEY: c_int = -1;

@@ -15,6 +15,7 @@ mod protocols;
 mod server;
 mod session;
 mod settings;
+mod sni;
 mod sound;
 mod summary;
 mod switches;
@@ -57,6 +58,8 @@ pub struct TlsFacts {
     pub server_signature: Option<Algorithm>,
     /// The client's signature (TLS 1.3).
     pub client_signature: Option<Algorithm>,
+    /// The name that the client asked for, and that has certificates (tls_server_sni_maps).
+    pub server_name: Option<Vec<u8>>,
     /// The session goes on from an earlier one.
     pub resumed: bool,
     /// The client showed a certificate.

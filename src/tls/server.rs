@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -25,14 +26,19 @@ use super::loglevel::LogMask;
 use super::protocols::Protocols;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
+use super::sni::Names;
 use super::{Switches, peer, sound};
 use crate::config::Config;
+use crate::log::Fatal;
 use crate::stream::log_library_errors;
+use crate::table::Opener;
 use crate::text::split::{COMMA_SPACE, words};
 
 /// TLS as a server has it.
 pub struct TlsServer {
     pub(super) settings: Settings,
+    /// Certificates by name.
+    pub(super) names: Option<Rc<Names>>,
     tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
@@ -68,12 +74,19 @@ impl TlsServer {
     pub fn prepare(
         config: &Config,
         switches: &Switches,
+        opener: &mut Opener,
         tlsmgr: Box<dyn SessionKeeper>,
-    ) -> Option<Self> {
-        Self::with(Settings::of(config, switches)?, tlsmgr)
+    ) -> Result<Option<Self>, Fatal> {
+        let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
+        let names = Names::open(config, opener)?;
+        Ok(Self::with(settings, names, tlsmgr))
     }
 
-    pub(super) fn with(settings: Settings, tlsmgr: Box<dyn SessionKeeper>) -> Option<Self> {
+    pub(super) fn with(
+        settings: Settings,
+        names: Option<Rc<Names>>,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Option<Self> {
         if settings.log.has(LogMask::VERBOSE) {
             info!("initializing the server-side TLS engine");
         }
@@ -86,7 +99,7 @@ impl TlsServer {
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
         };
-        Some(Self { settings, tlsmgr, state: RefCell::new(state) })
+        Some(Self { settings, names, tlsmgr, state: RefCell::new(state) })
     }
 
     /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is
@@ -280,6 +293,7 @@ fn build(
         set_curves(&mut ctx, &settings.curves);
     }
     set_verification(&mut ctx, settings, files);
+    ffi::set_name_callback(&mut ctx);
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
     let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);

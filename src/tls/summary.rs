@@ -11,7 +11,11 @@ impl TlsFacts {
             (true, false) => "Untrusted",
             (true, true) => "Trusted",
         };
-        let mut line = fill!("{} TLS connection established from {}: ", trust, namaddr);
+        let mut line = fill!("{} TLS connection established from {}", trust, namaddr);
+        if let Some(name) = &self.server_name {
+            line.extend(fill!(" to {}", name));
+        }
+        line.extend_from_slice(b": ");
         line.extend_from_slice(self.cipher_words().as_bytes());
         for words in [self.key_exchange_words(), self.server_words(), self.client_words()] {
             line.extend_from_slice(words.unwrap_or_default().as_bytes());

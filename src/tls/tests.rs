@@ -248,7 +248,7 @@ impl Pki {
     }
 
     fn server(&self) -> TlsServer {
-        TlsServer::with(self.settings(), Box::new(FakeTlsmgr::default())).unwrap()
+        TlsServer::with(self.settings(), None, Box::new(FakeTlsmgr::default())).unwrap()
     }
 }
 
@@ -382,7 +382,7 @@ fn rsa_keys_and_other_curves_are_named() {
 fn at_level_0_nothing_is_said() {
     let pki = Pki::new();
     let settings = Settings { log: LogMask::parse(b"0"), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     session(&server, &Client::tls13()).0.unwrap();
     assert_eq!(log(), Vec::<String>::new());
 }
@@ -391,7 +391,7 @@ fn at_level_0_nothing_is_said() {
 fn at_level_2_each_step_is_said() {
     let pki = Pki::new();
     let settings = Settings { log: LogMask::parse(b"2"), ..pki.asking() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let client = Client::with_certificate(&pki.client(&Shape::of("roaming user")));
     session(&server, &client).0.unwrap();
     let mut log = log();
@@ -434,7 +434,7 @@ fn at_level_2_each_step_is_said() {
 
 /// A session with a server that asks; the log without the line that sums up.
 fn shown(pki: &Pki, certificate: &(X509, PKey<Private>)) -> (TlsFacts, Vec<String>) {
-    let server = TlsServer::with(pki.asking(), Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(pki.asking(), None, Box::new(FakeTlsmgr::default())).unwrap();
     let (facts, _) = session(&server, &Client::with_certificate(certificate));
     let facts = facts.unwrap();
     let mut log = log();
@@ -534,7 +534,7 @@ fn a_chain_may_be_too_long() {
             }
         });
         let settings = Settings { verify_depth, ..pki.asking() };
-        let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
         let facts = session(&server, &client).0.unwrap();
         assert_eq!(facts.trusted, trusted, "{verify_depth}");
     }
@@ -578,7 +578,7 @@ fn an_issuer_without_common_name_shows_its_organization() {
 fn who_must_show_a_certificate_hears_why_it_is_not_trusted() {
     let pki = Pki::new();
     let settings = Settings { require: true, log: LogMask::parse(b"1"), ..pki.asking() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let key = ec_key();
     let certificate = (Shape::of("me").sign(&key, None), key);
     let (facts, _) = session(&server, &Client::with_certificate(&certificate));
@@ -597,7 +597,7 @@ fn a_ticket_lets_a_session_go_on() {
     let tlsmgr = FakeTlsmgr::default();
     for max in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
         let settings = Settings { log: LogMask::parse(b"1, cache"), ..pki.asking() };
-        let server = TlsServer::with(settings.clone(), Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(settings.clone(), None, Box::new(tlsmgr.clone())).unwrap();
         let client = Client::new(|context| {
             context.set_certificate(&certificate.0).unwrap();
             context.set_private_key(&certificate.1).unwrap();
@@ -608,7 +608,7 @@ fn a_ticket_lets_a_session_go_on() {
         let expires = i64::MAX / 2;
         assert_eq!(log()[0], format!("{n}: Issuing session ticket, key expiration: {expires}"));
         // Another process of the same service.
-        let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
         let (facts, talk) = session(&server, &client);
         assert!(talk.unwrap().1);
         let facts = facts.unwrap();
@@ -632,10 +632,10 @@ fn a_ticket_of_another_service_is_not_taken() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     for client in [Client::tls13(), Client::tls12()] {
-        let server = TlsServer::with(pki.settings(), Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(pki.settings(), None, Box::new(tlsmgr.clone())).unwrap();
         session(&server, &client).0.unwrap();
         let settings = Settings { service: b"submission".to_vec(), ..pki.settings() };
-        let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
         let (facts, talk) = session(&server, &client);
         assert_eq!(talk.map(|(_, reused)| reused), Ok(false));
         assert!(!facts.unwrap().resumed);
@@ -648,7 +648,7 @@ fn without_tickets_the_cache_lets_a_session_go_on() {
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     let settings =
         Settings { ticket_cipher: Vec::new(), log: LogMask::parse(b"1, cache"), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
     let client = Client::tls12();
     session(&server, &client).0.unwrap();
     let id =
@@ -672,7 +672,7 @@ fn rotten_bytes_in_the_cache_are_no_session() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     let settings = Settings { ticket_cipher: Vec::new(), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
     let client = Client::tls12();
     session(&server, &client).0.unwrap();
     for session in tlsmgr.cache.lock().unwrap().values_mut() {
@@ -736,7 +736,7 @@ fn a_client_that_says_nothing_times_out() {
     let pki = Pki::new();
     for deadline in [false, true] {
         let settings = Settings { timeout: Duration::ZERO, deadline, ..pki.settings() };
-        let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
         let mut kept = None;
         let stream = failed(&server, b"", |socket| kept = Some(socket));
         assert_eq!(stream.ended(), Some(StreamEnd::Timeout));
@@ -872,7 +872,7 @@ fn a_client_that_took_too_long_can_still_be_told() {
 fn with_fast_shutdown_off_the_goodbye_of_the_client_is_awaited() {
     let pki = Pki::new();
     let settings = Settings { await_close: true, ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let client = Client::tls13();
     let said = std::sync::atomic::AtomicBool::new(false);
@@ -947,7 +947,7 @@ fn much_passes_both_ways() {
 // ---------------------------------------------------------------------- configuration
 
 fn prepared(settings: Settings) -> (Option<TlsServer>, Vec<String>) {
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default()));
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default()));
     (server, log())
 }
 
@@ -964,7 +964,7 @@ fn sound_files_wait_for_the_first_client() {
 fn without_tlsmgr_there_is_no_tls() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { absent: true, ..FakeTlsmgr::default() };
-    let server = TlsServer::with(pki.settings(), Box::new(tlsmgr)).unwrap();
+    let server = TlsServer::with(pki.settings(), None, Box::new(tlsmgr)).unwrap();
     assert!(!server.ready());
     let expected = "warning: no entropy for TLS key generation: disabling TLS support";
     assert_eq!(log(), [expected]);
