@@ -7,5 +7,6 @@ pub(crate) mod dns;
 pub(crate) mod handshake;
 pub(crate) mod mask;
 pub(crate) mod player;
+pub(crate) mod shapes;
 pub(crate) mod transcript;
 pub(crate) mod world;
