@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use openssl::ssl::{ShutdownState, SslStream};
 
-use super::handshake::{self, Handshakes};
+use super::handshake::{self, Cut, Handshakes};
 use super::transcript::{self, Session, Step, Tls, Transcript};
 use super::world::{Side, World};
 
@@ -92,7 +92,7 @@ impl Run {
 
 enum Line {
     Plain(TcpStream),
-    Tls(SslStream<TcpStream>),
+    Tls(SslStream<Cut<TcpStream>>),
     Gone,
 }
 
@@ -221,7 +221,7 @@ impl Player<'_> {
                     stream.read(&mut buffer)
                 }
                 Line::Tls(stream) => {
-                    let _ = stream.get_ref().set_read_timeout(Some(patience));
+                    let _ = stream.get_ref().stream.set_read_timeout(Some(patience));
                     stream.read(&mut buffer)
                 }
                 Line::Gone => Ok(0),

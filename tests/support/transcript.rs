@@ -80,6 +80,8 @@ pub(crate) struct Tls {
     pub(crate) sni: Option<String>,
     /// Offers the TLS session of an earlier session of this transcript.
     pub(crate) resume: bool,
+    /// The client is gone when it has sent so many bytes.
+    pub(crate) cut: Option<usize>,
 }
 
 /// A line that can't be read.
@@ -281,6 +283,10 @@ impl Tls {
                 "groups" => tls.groups = value,
                 "sni" => tls.sni = value,
                 "resume" => tls.resume = true,
+                "cut" => {
+                    let bytes = value.unwrap_or_default().parse();
+                    tls.cut = Some(bytes.map_err(|_| format!("not a number: {word}"))?);
+                }
                 _ => return Err(format!("unknown word: {word}")),
             }
         }
