@@ -31,7 +31,7 @@ impl Clients {
         if tls.trusted && which == Certificates::Verified {
             return Ok(true);
         }
-        if tls.has_certificate {
+        if tls.has_credential() {
             return self.is_listed(tls);
         }
         if !self.config.smtpd_tls_ask_ccert {
@@ -51,6 +51,9 @@ impl Clients {
         let certificate = tls.certificate_fingerprint.as_deref().unwrap_or_default();
         let key = tls.key_fingerprint.as_deref().unwrap_or_default();
         for fingerprint in [certificate, key] {
+            if fingerprint.is_empty() {
+                continue;
+            }
             match self.relay_certificates.find(fingerprint) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Ok(true),
@@ -98,7 +101,7 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
         warning!("See earlier parsing error messages for '{}", argument.text);
         return Err(e.server_error());
     };
-    let Some(tls) = e.facts.tls.filter(|tls| tls.has_certificate) else {
+    let Some(tls) = e.facts.tls.filter(|tls| tls.has_credential()) else {
         if !e.policy.config.smtpd_tls_ask_ccert {
             warning!("check_ccert_access is requested, but \"smtpd_tls_ask_ccert = no\"");
         }
@@ -120,7 +123,8 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
             }
         };
         e.policy.clients.note_old_digest();
-        let fingerprint = fingerprint.as_deref().unwrap_or_default();
+        // A key without a certificate has no fingerprint of one.
+        let Some(fingerprint) = fingerprint.as_deref() else { continue };
         let found = lookup::check(e, &table, Some(&search.table), Keys::Whole(fingerprint), &at)?;
         if found == Found::Entry(Verdict::Permit) {
             return Ok(Verdict::Permit);

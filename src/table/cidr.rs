@@ -215,12 +215,7 @@ fn close(rules: &mut [Rule], begin: Option<usize>, place: usize) {
 }
 
 /// The rule in a line, within `depth` blocks.
-fn parse(
-    spec: &Spec<'_>,
-    table: &mut Cidr,
-    depth: usize,
-    line: &[u8],
-) -> Result<Rule, Vec<u8>> {
+fn parse(spec: &Spec<'_>, table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
     if let Some(rest) = keyword(line, b"if") {
         let (pattern, inside) = negation(rest);
         if pattern.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use nix::sys::socket::{setsockopt, sockopt::TcpNoDelay};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKeyRef};
+use openssl::pkey::{Id, PKeyRef, Public};
 use openssl::ssl::{Ssl, SslRef, SslStream, SslVersion};
 use openssl::x509::{X509Ref, X509VerifyResult};
 
@@ -102,6 +102,10 @@ impl TlsServer {
             // Who must prove who they are must use more than toy keys.
             ssl.set_security_level(1);
         }
+        if self.settings.newer.raw_keys_of_clients && !ffi::take_raw_key(&mut ssl) {
+            warning!("Failed to enable client to server raw public key support");
+            log_library_errors(&ErrorStack::get());
+        }
         Ok(ssl)
     }
 
@@ -142,8 +146,12 @@ impl TlsServer {
             info!("{}: Reusing old session{}", namaddr, how);
         }
         let certificate = ssl.peer_certificate();
+        let raw_key = if certificate.is_none() { ffi::raw_key(ssl) } else { None };
         if let Some(certificate) = &certificate {
             self.add_peer(&mut facts, engine, ssl, certificate, connection);
+        }
+        if let Some(key) = &raw_key {
+            self.add_raw_key(&mut facts, engine, key, connection);
         }
         ssl.version_str().clone_into(&mut facts.protocol);
         if let Some(cipher) = ssl.current_cipher() {
@@ -154,11 +162,29 @@ impl TlsServer {
         }
         if ssl.version2() == Some(SslVersion::TLS1_3) {
             add_algorithms(&mut facts, ssl, certificate.as_deref());
+            add_raw_algorithms(&mut facts, ssl, raw_key.as_deref());
         }
         if log.has(LogMask::SUMMARY) {
             info!("{}", facts.summary(namaddr));
         }
         facts
+    }
+
+    /// A key without a certificate proves no name; its fingerprint may be listed.
+    fn add_raw_key(
+        &self,
+        facts: &mut TlsFacts,
+        engine: &Engine,
+        key: &PKeyRef<Public>,
+        connection: &Connection,
+    ) {
+        facts.has_raw_key = true;
+        facts.key_fingerprint = peer::raw_key_fingerprint(key, engine.digest);
+        facts.digest.clone_from(&self.settings.digest);
+        if connection.log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
+            let fingerprint = facts.key_fingerprint.as_deref().unwrap_or_default();
+            info!("{}: raw public key fingerprint={}", connection.namaddr, fingerprint);
+        }
     }
 
     fn add_peer(
@@ -260,6 +286,18 @@ fn add_algorithms(facts: &mut TlsFacts, ssl: &SslRef, certificate: Option<&X509R
     facts.client_signature = theirs.map(|key| signature(&key, ffi::signature_digest(ssl, true)));
 }
 
+/// What is different with keys that come without certificates. As Postfix: a session that goes on
+/// has no signatures.
+fn add_raw_algorithms(facts: &mut TlsFacts, ssl: &SslRef, key: Option<&PKeyRef<Public>>) {
+    if let Some(ours) = &mut facts.server_signature {
+        ours.raw = ffi::showed_raw_key(ssl);
+    }
+    if let (Some(key), false) = (key, facts.resumed) {
+        let signature = signature(key, ffi::signature_digest(ssl, true));
+        facts.client_signature = Some(Algorithm { raw: true, ..signature });
+    }
+}
+
 fn key_exchange(ssl: &SslRef) -> Option<Algorithm> {
     let key = ssl.peer_tmp_key().ok()?;
     Some(match key.id() {
@@ -285,7 +323,7 @@ where
         Id::EC => ("ECDSA".to_owned(), ffi::group_name(key), 0),
         other => (short_name(other).unwrap_or_else(|| ffi::type_name(key)), None, 0),
     };
-    Algorithm { name, curve, bits, digest: digest.map(str::to_owned) }
+    Algorithm { name, curve, bits, digest: digest.map(str::to_owned), raw: false }
 }
 
 /// OpenSSL's name of an algorithm; those that came lately have no number, so no such name.

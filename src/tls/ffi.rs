@@ -51,6 +51,7 @@ type TicketCallback = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 type NameCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_int, *mut c_void) -> c_int;
+type VerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
 type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 
 unsafe extern "C" {
@@ -74,6 +75,15 @@ unsafe extern "C" {
         replace: c_int,
     ) -> c_int;
     fn SSL_CTX_callback_ctrl(ctx: *mut sys::SSL_CTX, command: c_int, cb: NameCallback) -> c_long;
+    fn SSL_CTX_set_cert_verify_callback(
+        ctx: *mut sys::SSL_CTX,
+        cb: VerifyCallback,
+        arg: *mut c_void,
+    );
+    fn X509_STORE_CTX_get0_cert(ctx: *const sys::X509_STORE_CTX) -> *mut sys::X509;
+    fn X509_STORE_CTX_get0_param(ctx: *const sys::X509_STORE_CTX) -> *mut sys::X509_VERIFY_PARAM;
+    fn X509_get_extended_key_usage(certificate: *mut sys::X509) -> u32;
+    fn X509_VERIFY_PARAM_set_trust(param: *mut sys::X509_VERIFY_PARAM, trust: c_int) -> c_int;
     fn SSL_certs_clear(ssl: *mut sys::SSL);
     fn SSL_use_cert_and_key(
         ssl: *mut sys::SSL,
@@ -269,6 +279,14 @@ pub(super) fn set_session_finder(
 pub(super) fn set_name_callback(ctx: &mut SslContextBuilder) {
     // SAFETY: the context is alive; the callback has the type that tls1.h asks for.
     unsafe { SSL_CTX_callback_ctrl(ctx.as_ptr(), CTRL_SET_NAME_CALLBACK, name_callback) };
+}
+
+/// Verifies a client's certificate as a server's where it may be used for that only
+/// (tls_trust_server_ccerts).
+pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
+    let cb = verify_callback;
+    // SAFETY: the context is alive; the callback has the type that ssl.h asks for, and no argument.
+    unsafe { SSL_CTX_set_cert_verify_callback(ctx.as_ptr(), cb, ptr::null_mut()) };
 }
 
 /// Logs the steps of handshakes and what goes wrong (loglevel ssl-debug).
@@ -712,6 +730,104 @@ pub(super) fn resume(ssl: &mut SslRef, session: &SslSession) {
     unsafe { ssl.set_session(session) }.unwrap();
 }
 
+// ---------------------------------------------------------------------- raw public keys
+
+/// Raw public keys in place of certificates (RFC 7250), which OpenSSL has since 3.2; before, there
+/// are none.
+#[cfg(openssl_3_2)]
+mod raw_key {
+    use super::*;
+    use openssl::pkey::Public;
+    use openssl::x509::X509StoreContextRef;
+
+    unsafe extern "C" {
+        fn SSL_CTX_set1_server_cert_type(
+            ctx: *mut sys::SSL_CTX,
+            kinds: *const c_uchar,
+            len: usize,
+        ) -> c_int;
+        fn SSL_set1_client_cert_type(
+            ssl: *mut sys::SSL,
+            kinds: *const c_uchar,
+            len: usize,
+        ) -> c_int;
+        fn SSL_get0_peer_rpk(ssl: *const sys::SSL) -> *mut sys::EVP_PKEY;
+        fn SSL_get_negotiated_server_cert_type(ssl: *const sys::SSL) -> c_int;
+        fn X509_STORE_CTX_get0_rpk(ctx: *const sys::X509_STORE_CTX) -> *mut sys::EVP_PKEY;
+        fn EVP_PKEY_up_ref(key: *mut sys::EVP_PKEY) -> c_int;
+    }
+
+    const RAW_KEY: c_uchar = 2;
+    const CERTIFICATE: c_uchar = 0;
+    const KINDS: &[c_uchar] = &[RAW_KEY, CERTIFICATE];
+
+    /// Lets the server show its key without a certificate to clients that want it.
+    pub(in super::super) fn offer_raw_key(ctx: &mut SslContextBuilder) -> bool {
+        // SAFETY: the context is alive; the list is copied.
+        unsafe { SSL_CTX_set1_server_cert_type(ctx.as_ptr(), KINDS.as_ptr(), KINDS.len()) > 0 }
+    }
+
+    /// Lets a client show its key without a certificate.
+    pub(in super::super) fn take_raw_key(ssl: &mut SslRef) -> bool {
+        // SAFETY: the session is alive; the list is copied.
+        unsafe { SSL_set1_client_cert_type(ssl.as_ptr(), KINDS.as_ptr(), KINDS.len()) > 0 }
+    }
+
+    /// The key that the client showed without a certificate.
+    pub(in super::super) fn raw_key(ssl: &SslRef) -> Option<PKey<Public>> {
+        // SAFETY: the session is alive and owns the key.
+        let key = unsafe { SSL_get0_peer_rpk(ssl.as_ptr()) };
+        if key.is_null() {
+            return None;
+        }
+        // SAFETY: the key is not null, and alive.
+        let counted = unsafe { EVP_PKEY_up_ref(key) };
+        // SAFETY: not null, and one reference is ours.
+        (counted > 0).then(|| unsafe { PKey::from_ptr(key) })
+    }
+
+    /// Whether the server showed its key without a certificate.
+    pub(in super::super) fn showed_raw_key(ssl: &SslRef) -> bool {
+        // SAFETY: the session is alive.
+        unsafe { SSL_get_negotiated_server_cert_type(ssl.as_ptr()) == c_int::from(RAW_KEY) }
+    }
+
+    /// Whether what is verified is a key without a certificate.
+    pub(in super::super) fn is_raw_key(chain: &X509StoreContextRef) -> bool {
+        // SAFETY: OpenSSL passed a live verification; whether it has a key is all that is asked.
+        unsafe { !X509_STORE_CTX_get0_rpk(chain.as_ptr()).is_null() }
+    }
+}
+
+#[cfg(not(openssl_3_2))]
+mod raw_key {
+    use super::*;
+    use openssl::pkey::Public;
+    use openssl::x509::X509StoreContextRef;
+
+    pub(in super::super) fn offer_raw_key(_: &mut SslContextBuilder) -> bool {
+        true
+    }
+
+    pub(in super::super) fn take_raw_key(_: &mut SslRef) -> bool {
+        true
+    }
+
+    pub(in super::super) fn raw_key(_: &SslRef) -> Option<PKey<Public>> {
+        None
+    }
+
+    pub(in super::super) fn showed_raw_key(_: &SslRef) -> bool {
+        false
+    }
+
+    pub(in super::super) fn is_raw_key(_: &X509StoreContextRef) -> bool {
+        false
+    }
+}
+
+pub(super) use raw_key::{is_raw_key, offer_raw_key, raw_key, showed_raw_key, take_raw_key};
+
 // ---------------------------------------------------------------------- threads
 
 /// Something that only the thread may use that made it: OpenSSL wants what hangs on a session to be
@@ -748,12 +864,31 @@ impl<T> Drop for OnThisThread<T> {
 
 // ---------------------------------------------------------------------- callbacks
 
+/// As Postfix 3.12: `trust_server_ccerts()`.
+unsafe extern "C" fn verify_callback(ctx: *mut sys::X509_STORE_CTX, _: *mut c_void) -> c_int {
+    const FOR_SERVERS: u32 = 1;
+    const FOR_CLIENTS: u32 = 2;
+    const PURPOSE_SERVER: c_int = 2;
+    const TRUST_SERVER: c_int = 3;
+    // SAFETY: OpenSSL passes a live verification, which owns the certificate.
+    let certificate = unsafe { X509_STORE_CTX_get0_cert(ctx) };
+    // SAFETY: the certificate is not null, and alive.
+    let usage =
+        (!certificate.is_null()).then(|| unsafe { X509_get_extended_key_usage(certificate) });
+    if usage.is_some_and(|usage| usage & (FOR_SERVERS | FOR_CLIENTS) == FOR_SERVERS) {
+        // SAFETY: the verification is alive, and owns its parameters.
+        let parameters = unsafe { X509_STORE_CTX_get0_param(ctx) };
+        // SAFETY: the parameters are alive; any purpose may be set.
+        unsafe { sys::X509_VERIFY_PARAM_set_purpose(parameters, PURPOSE_SERVER) };
+        // SAFETY: as above.
+        unsafe { X509_VERIFY_PARAM_set_trust(parameters, TRUST_SERVER) };
+    }
+    // SAFETY: the verification is alive; this is what OpenSSL does without a callback.
+    unsafe { sys::X509_verify_cert(ctx) }
+}
+
 /// As tls1.h says: what becomes of a name that a client asks for.
-unsafe extern "C" fn name_callback(
-    ssl: *mut sys::SSL,
-    alert: *mut c_int,
-    _: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn name_callback(ssl: *mut sys::SSL, alert: *mut c_int, _: *mut c_void) -> c_int {
     const INTERNAL_ERROR: c_int = 80;
     // SAFETY: OpenSSL passes a live session that nobody else uses.
     let ssl = unsafe { SslRef::from_ptr_mut(ssl) };

@@ -39,6 +39,8 @@ pub struct Algorithm {
     pub bits: u32,
     /// Digest of a signature: `SHA256`.
     pub digest: Option<String>,
+    /// The key was shown without a certificate (RFC 7250).
+    pub raw: bool,
 }
 
 /// What a handshake came to, and what the client proved.
@@ -64,6 +66,8 @@ pub struct TlsFacts {
     pub resumed: bool,
     /// The client showed a certificate.
     pub has_certificate: bool,
+    /// The client showed a key without a certificate (RFC 7250), which is never trusted by itself.
+    pub has_raw_key: bool,
     /// The certificate's chain was verified.
     pub trusted: bool,
     /// Common name of the client, checked; may be empty.
@@ -74,4 +78,13 @@ pub struct TlsFacts {
     pub certificate_fingerprint: Option<Vec<u8>>,
     /// Fingerprint of the public key.
     pub key_fingerprint: Option<Vec<u8>>,
+    /// The digest of the fingerprints, as main.cf calls it.
+    pub digest: Vec<u8>,
+}
+
+impl TlsFacts {
+    /// Whether the client showed a certificate, or a key without one.
+    pub fn has_credential(&self) -> bool {
+        self.has_certificate || self.has_raw_key
+    }
 }

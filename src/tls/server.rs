@@ -281,6 +281,10 @@ fn build(
     if settings.log.has(LogMask::DEBUG) {
         ffi::log_states(&mut ctx);
     }
+    if settings.newer.raw_key_of_server && !ffi::offer_raw_key(&mut ctx) {
+        warning!("Failed to enable server to client raw public key support");
+        log_library_errors(&ErrorStack::get());
+    }
     let loaded = load_ca(&mut ctx, settings, files, proven)
         && load_certificates(&mut ctx, settings, files, proven);
     if !loaded {
@@ -462,6 +466,9 @@ fn set_verification(ctx: &mut SslContextBuilder, settings: &Settings, files: &Fi
     }
     let once = SslVerifyMode::from_bits_retain(VERIFY_CLIENT_ONCE);
     ctx.set_verify_callback(SslVerifyMode::PEER | once, peer::verified);
+    if settings.newer.trust_servers {
+        ffi::trust_servers(ctx);
+    }
     let Some(ca) = &files.ca else { return };
     // Which certificates we would believe; clever clients choose by it.
     let certificates = match &ca.bytes {

@@ -199,12 +199,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        log: LogMask,
-        namaddr: &[u8],
-        sessions: Arc<Sessions>,
-        asked: Asked,
-    ) -> Self {
+    pub(super) fn new(log: LogMask, namaddr: &[u8], sessions: Arc<Sessions>, asked: Asked) -> Self {
         let (namaddr, ticketed) = (namaddr.to_ascii_lowercase(), AtomicBool::new(false));
         Self { log, namaddr, sessions, ticketed, error: Mutex::default(), asked }
     }

@@ -20,6 +20,23 @@ pub(super) enum Certificates {
     Pairs(Vec<(&'static str, Vec<u8>, Vec<u8>)>),
 }
 
+/// What only newer releases of Postfix do: the dialect of 3.7 has none of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Newer {
+    /// The server may show its key without a certificate (3.9).
+    pub(super) raw_key_of_server: bool,
+    /// So may clients: smtpd_tls_enable_rpk (3.9).
+    pub(super) raw_keys_of_clients: bool,
+    /// A certificate for servers only is good for a client: tls_trust_server_ccerts (3.12).
+    pub(super) trust_servers: bool,
+}
+
+impl Newer {
+    fn of(_: &Config) -> Self {
+        Self::default()
+    }
+}
+
 /// All that a server needs to know, in plain values.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -53,6 +70,7 @@ pub(super) struct Settings {
     /// `timeout` is for the whole handshake, not for each wait.
     pub(super) deadline: bool,
     pub(super) await_close: bool,
+    pub(super) newer: Newer,
 }
 
 impl Settings {
@@ -94,6 +112,7 @@ impl Settings {
             timeout: config.smtpd_starttls_timeout,
             deadline: config.smtpd_per_request_deadline,
             await_close: !config.tls_fast_shutdown_enable,
+            newer: Newer::of(config),
         })
     }
 

@@ -25,7 +25,7 @@ use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 
 use super::loglevel::LogMask;
 use super::server::TlsServer;
-use super::settings::{Certificates, Settings};
+use super::settings::{Certificates, Newer, Settings};
 use super::{CachePolicy, HandshakeFailed, SessionKeeper, TlsFacts, ffi};
 use crate::log::captured;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd, TimedFd};
@@ -234,6 +234,7 @@ impl Pki {
             timeout: Duration::from_secs(20),
             deadline: false,
             await_close: false,
+            newer: Newer::default(),
         }
     }
 
@@ -509,6 +510,20 @@ fn an_untrusted_certificate_is_served_and_explained() {
         assert!(facts.has_certificate && !facts.trusted);
         assert!(facts.certificate_fingerprint.is_some());
         assert_eq!(log, [expected]);
+    }
+}
+
+#[test]
+fn a_certificate_for_servers_can_be_trusted_too() {
+    let pki = Pki::new();
+    let client = pki.client(&Shape { server_only: true, ..Shape::of("a server") });
+    for trust_servers in [false, true] {
+        let newer = Newer { trust_servers, ..Newer::default() };
+        let settings = Settings { newer, ..pki.asking() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        let (facts, _) = session(&server, &Client::with_certificate(&client));
+        assert_eq!(facts.unwrap().trusted, trust_servers);
+        assert_eq!(log()[0].contains("not designated for use as a client"), !trust_servers);
     }
 }
 

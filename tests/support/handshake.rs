@@ -80,7 +80,11 @@ pub(crate) struct Cut<S> {
 
 impl<S: Read> Read for Cut<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { self.stream.read(buffer) }
+        if self.left == 0 {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else {
+            self.stream.read(buffer)
+        }
     }
 }
 

@@ -92,7 +92,11 @@ const SHAPES: &[Shape] = &[
 ];
 
 /// Makes all of them in `directory`, signed by `ca`.
-pub(crate) fn make(directory: &Path, ca: (&X509, &PKey<Private>), words: &mut Words) -> Outcome<()> {
+pub(crate) fn make(
+    directory: &Path,
+    ca: (&X509, &PKey<Private>),
+    words: &mut Words,
+) -> Outcome<()> {
     let longest = SHAPES.iter().map(|shape| shape.issuers).max().unwrap_or(0);
     let key = ec_key()?;
     let mut chain: Vec<X509> = Vec::new();
@@ -137,7 +141,8 @@ impl Shape {
         let mut builder = begin(&subject, &key, self.days, serial)?;
         self.usage.add(&mut builder)?;
         if self.sans > 0 {
-            let names = (0..self.sans).flat_map(|i| element(0x82, format!("h{i}.x.test").as_bytes()));
+            let names =
+                (0..self.sans).flat_map(|i| element(0x82, format!("h{i}.x.test").as_bytes()));
             let list = element(0x30, &names.collect::<Vec<u8>>());
             builder.append_extension(extension("2.5.29.17", false, &list)?)?;
         }
