@@ -1,5 +1,4 @@
 //! Tells the code which OpenSSL it is built with: `openssl_3_2` is set where that is 3.2 or newer.
-#![expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
 use std::env;
 

@@ -88,6 +88,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_may_name_files() {
+        let dir = std::env::temp_dir().join(format!("smtpd-rs-values-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let [a, b] = ["a", "b"].map(|name| dir.join(name).display().to_string());
+        std::fs::write(&a, "one").unwrap();
+        std::fs::write(&b, "two\n").unwrap();
+        let list = |text: &str| files(text.as_bytes());
+        assert_eq!(list(&format!("{a}, {b}")), Ok(BASE64.encode(b"one\ntwo\n").into_bytes()));
+        assert_eq!(list(" , "), Err(b"empty pathname list: >> , <<'".to_vec()));
+        let lost = format!("open {a}x: No such file or directory").into_bytes();
+        assert_eq!(list(&format!("{a} {a}x")), Err(lost));
+        let directory = dir.display().to_string();
+        assert_eq!(list(&directory), Err(fill!("read {}: Is a directory", directory)));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn lines_may_stand_in_main_cf() {
         assert_eq!(lines(b"{, ,{foo bar}, { blah blah }, ,}").unwrap(), b"foo bar\nblah blah\n");
         assert_eq!(lines(b"{, }").unwrap(), b"");

@@ -16,6 +16,7 @@ use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
 use super::sni::Asked;
 use super::{Algorithm, TlsFacts, peer};
+use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
 /// A handshake failed, and the log says why. The stream is closed: the client must be considered
@@ -35,6 +36,12 @@ enum Failure {
 }
 
 impl TlsServer {
+    /// What is to be logged of this client (smtpd_tls_loglevel, smtpd_tls_loglevel_maps).
+    pub fn log_of(&self, client: &Client) -> LogMask {
+        let own = self.levels.as_ref().and_then(|it| it.find(&client.name, &client.addr));
+        own.unwrap_or(self.settings.log)
+    }
+
     /// Shakes hands with the client `namaddr` (`name[addr]`), within smtpd_starttls_timeout. What
     /// the client sent before is thrown away. Sets the stream's patience; the caller must set its
     /// own again.
@@ -42,11 +49,11 @@ impl TlsServer {
         &self,
         stream: &mut SmtpStream,
         namaddr: &[u8],
+        log: LogMask,
     ) -> Result<TlsFacts, HandshakeFailed> {
         let settings = &self.settings;
         let engine = self.engine().ok_or(HandshakeFailed)?;
-        let log =
-            if settings.require { settings.log.with(LogMask::UNTRUSTED) } else { settings.log };
+        let log = if settings.require { log.with(LogMask::UNTRUSTED) } else { log };
         if log.has(LogMask::VERBOSE) {
             info!("setting up TLS connection from {}", namaddr);
         }
@@ -89,6 +96,9 @@ impl TlsServer {
             log_library_errors(&errors);
             HandshakeFailed
         })?;
+        if log.has(LogMask::DEBUG) {
+            ffi::log_states(&mut ssl);
+        }
         self.check_ciphers(engine, &mut ssl, &connection.namaddr)?;
         if let (true, Ok(list)) = (log.has(LogMask::VERBOSE), &self.settings.ciphers) {
             info!("{}: TLS cipher list \"{}\"", namaddr, list);

@@ -65,7 +65,7 @@ unsafe extern "C" {
     fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
     fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
-    fn SSL_CTX_set_info_callback(ctx: *mut sys::SSL_CTX, cb: InfoCallback);
+    fn SSL_set_info_callback(ssl: *mut sys::SSL, cb: InfoCallback);
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_use_cert_and_key(
         ctx: *mut sys::SSL_CTX,
@@ -290,9 +290,9 @@ pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
 }
 
 /// Logs the steps of handshakes and what goes wrong (loglevel ssl-debug).
-pub(super) fn log_states(ctx: &mut SslContextBuilder) {
-    // SAFETY: the context is alive; the callback has the type that ssl.h asks for.
-    unsafe { SSL_CTX_set_info_callback(ctx.as_ptr(), info_callback) };
+pub(super) fn log_states(ssl: &mut SslRef) {
+    // SAFETY: the session is alive; the callback has the type that ssl.h asks for.
+    unsafe { SSL_set_info_callback(ssl.as_ptr(), info_callback) };
 }
 
 /// Adds a certificate with its key and issuers. Where one of its algorithm is there already, that
@@ -728,6 +728,17 @@ pub(super) fn utf8(string: &Asn1StringRef) -> Result<Vec<u8>, i32> {
 pub(super) fn resume(ssl: &mut SslRef, session: &SslSession) {
     // SAFETY: OpenSSL counts its own reference; the caller uses one context for both.
     unsafe { ssl.set_session(session) }.unwrap();
+}
+
+/// Lets a client in a test ask for a second handshake, with its next byte.
+#[cfg(test)]
+pub(super) fn renegotiate(ssl: &SslRef) {
+    unsafe extern "C" {
+        fn SSL_renegotiate(ssl: *mut sys::SSL) -> c_int;
+    }
+    // SAFETY: the session is alive, and nobody else uses it.
+    let asked = unsafe { SSL_renegotiate(ssl.as_ptr()) };
+    assert_eq!(asked, 1);
 }
 
 // ---------------------------------------------------------------------- raw public keys

@@ -9,6 +9,7 @@ mod certificates;
 mod ciphers;
 mod ffi;
 mod files;
+mod levels;
 mod loglevel;
 mod peer;
 mod protocols;
@@ -23,6 +24,7 @@ mod switches;
 mod tests;
 
 pub use accept::HandshakeFailed;
+pub use loglevel::LogMask;
 pub use server::TlsServer;
 pub use session::{CachePolicy, SessionKeeper};
 pub use summary::comment;

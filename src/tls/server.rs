@@ -22,6 +22,7 @@ use openssl::x509::X509;
 use super::certificates::{Pair, load_chains};
 use super::ffi::{self, ConfigFile, InitError};
 use super::files::{File, as_path, why};
+use super::levels::LogLevels;
 use super::loglevel::LogMask;
 use super::protocols::Protocols;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
@@ -39,6 +40,8 @@ pub struct TlsServer {
     pub(super) settings: Settings,
     /// Certificates by name.
     pub(super) names: Option<Rc<Names>>,
+    /// What is logged of single clients.
+    pub(super) levels: Option<LogLevels>,
     tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
@@ -79,7 +82,8 @@ impl TlsServer {
     ) -> Result<Option<Self>, Fatal> {
         let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
         let names = Names::open(config, opener)?;
-        Ok(Self::with(settings, names, tlsmgr))
+        let levels = LogLevels::open(config, opener, &settings.newer.loglevel_maps)?;
+        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, ..server }))
     }
 
     pub(super) fn with(
@@ -99,7 +103,7 @@ impl TlsServer {
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
         };
-        Some(Self { settings, names, tlsmgr, state: RefCell::new(state) })
+        Some(Self { settings, names, levels: None, tlsmgr, state: RefCell::new(state) })
     }
 
     /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is
@@ -278,9 +282,6 @@ fn build(
     ctx.set_verify_depth(settings.verify_depth.saturating_add(1));
     let policy = locked(tlsmgr).policy().filter(|policy| policy.timeout > 0);
     let cipher = set_options(&mut ctx, settings, policy, protocols);
-    if settings.log.has(LogMask::DEBUG) {
-        ffi::log_states(&mut ctx);
-    }
     if settings.newer.raw_key_of_server && !ffi::offer_raw_key(&mut ctx) {
         warning!("Failed to enable server to client raw public key support");
         log_library_errors(&ErrorStack::get());

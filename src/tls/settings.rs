@@ -29,6 +29,8 @@ pub(super) struct Newer {
     pub(super) raw_keys_of_clients: bool,
     /// A certificate for servers only is good for a client: tls_trust_server_ccerts (3.12).
     pub(super) trust_servers: bool,
+    /// smtpd_tls_loglevel_maps (3.12).
+    pub(super) loglevel_maps: Vec<u8>,
 }
 
 impl Newer {
@@ -85,7 +87,7 @@ impl Settings {
             (&config.smtpd_tls_ciphers, &config.smtpd_tls_protocols)
         };
         Some(Self {
-            log: LogMask::parse(&config.smtpd_tls_loglevel),
+            log: LogMask::parse("smtpd_tls_loglevel", &config.smtpd_tls_loglevel),
             service: config.service_name.clone(),
             certificates,
             ca_file: config.smtpd_tls_CAfile.clone(),

@@ -1,5 +1,7 @@
 //! Handshakes in process: a client on a thread, over a socket pair.
 
+mod hostile;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -203,7 +205,7 @@ impl Pki {
 
     fn settings(&self) -> Settings {
         Settings {
-            log: LogMask::parse(b"1"),
+            log: log_level(b"1"),
             service: b"smtp".to_vec(),
             certificates: Certificates::Pairs(vec![(
                 "RSA",
@@ -243,7 +245,7 @@ impl Pki {
         Settings {
             ask: true,
             ca_file: self.path("ca.pem"),
-            log: LogMask::parse(b"1, untrusted"),
+            log: log_level(b"1, untrusted"),
             ..self.settings()
         }
     }
@@ -322,11 +324,15 @@ fn session(server: &TlsServer, client: &Client) -> (Result<TlsFacts, HandshakeFa
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        let facts = server.accept(&mut stream, NAMADDR);
+        let facts = server.accept(&mut stream, NAMADDR, server.settings.log);
         let _ = stream.write(b"250 ok\r\n");
         stream.close();
         (facts, talk.join().unwrap())
     })
+}
+
+fn log_level(words: &[u8]) -> LogMask {
+    LogMask::parse("smtpd_tls_loglevel", words)
 }
 
 fn log() -> Vec<String> {
@@ -382,7 +388,7 @@ fn rsa_keys_and_other_curves_are_named() {
 #[test]
 fn at_level_0_nothing_is_said() {
     let pki = Pki::new();
-    let settings = Settings { log: LogMask::parse(b"0"), ..pki.settings() };
+    let settings = Settings { log: log_level(b"0"), ..pki.settings() };
     let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     session(&server, &Client::tls13()).0.unwrap();
     assert_eq!(log(), Vec::<String>::new());
@@ -391,7 +397,7 @@ fn at_level_0_nothing_is_said() {
 #[test]
 fn at_level_2_each_step_is_said() {
     let pki = Pki::new();
-    let settings = Settings { log: LogMask::parse(b"2"), ..pki.asking() };
+    let settings = Settings { log: log_level(b"2"), ..pki.asking() };
     let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let client = Client::with_certificate(&pki.client(&Shape::of("roaming user")));
     session(&server, &client).0.unwrap();
@@ -592,7 +598,7 @@ fn an_issuer_without_common_name_shows_its_organization() {
 #[test]
 fn who_must_show_a_certificate_hears_why_it_is_not_trusted() {
     let pki = Pki::new();
-    let settings = Settings { require: true, log: LogMask::parse(b"1"), ..pki.asking() };
+    let settings = Settings { require: true, log: log_level(b"1"), ..pki.asking() };
     let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let key = ec_key();
     let certificate = (Shape::of("me").sign(&key, None), key);
@@ -611,7 +617,7 @@ fn a_ticket_lets_a_session_go_on() {
     let certificate = pki.client(&Shape::of("roaming user"));
     let tlsmgr = FakeTlsmgr::default();
     for max in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
-        let settings = Settings { log: LogMask::parse(b"1, cache"), ..pki.asking() };
+        let settings = Settings { log: log_level(b"1, cache"), ..pki.asking() };
         let server = TlsServer::with(settings.clone(), None, Box::new(tlsmgr.clone())).unwrap();
         let client = Client::new(|context| {
             context.set_certificate(&certificate.0).unwrap();
@@ -662,7 +668,7 @@ fn without_tickets_the_cache_lets_a_session_go_on() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     let settings =
-        Settings { ticket_cipher: Vec::new(), log: LogMask::parse(b"1, cache"), ..pki.settings() };
+        Settings { ticket_cipher: Vec::new(), log: log_level(b"1, cache"), ..pki.settings() };
     let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
     let client = Client::tls12();
     session(&server, &client).0.unwrap();
@@ -706,7 +712,7 @@ fn failed(server: &TlsServer, bytes: &[u8], then: impl FnOnce(UnixStream)) -> Sm
     let mut stream = stream(ours);
     theirs.write_all(bytes).unwrap();
     then(theirs);
-    assert_eq!(server.accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+    assert_eq!(server.accept(&mut stream, NAMADDR, server.settings.log), Err(HandshakeFailed));
     stream
 }
 
@@ -780,7 +786,9 @@ fn after_a_failure_nothing_is_written() {
     let (mut client, ours) = UnixStream::pair().unwrap();
     let mut stream = stream(ours);
     client.write_all(b"junk\r\n").unwrap();
-    assert_eq!(pki.server().accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+    let server = pki.server();
+    let log = server.settings.log;
+    assert_eq!(server.accept(&mut stream, NAMADDR, log), Err(HandshakeFailed));
     stream.write(b"421 x\r\n").unwrap();
     assert!(stream.flush().is_err());
     stream.close();
@@ -806,7 +814,7 @@ fn what_came_in_clear_before_the_handshake_does_not_count() {
             tls.write_all(b"NOOP\r\n").unwrap();
             tls.shutdown().unwrap();
         });
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         assert_eq!(stream.unread(), b"");
         assert_eq!(stream.read_line(&mut line, 100), Ok(Line::Complete));
         assert_eq!(line, b"NOOP\r\n");
@@ -824,8 +832,8 @@ fn a_second_handshake_on_a_stream_fails() {
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
-        assert_eq!(server.accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
+        assert_eq!(server.accept(&mut stream, NAMADDR, server.settings.log), Err(HandshakeFailed));
         drop(stream);
         let _ = talk.join().unwrap();
     });
@@ -851,7 +859,7 @@ fn pending_sees_into_tls_and_never_waits() {
             wait.recv().unwrap();
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         assert!(!stream.pending());
         go.send(()).unwrap();
         ready.recv().unwrap();
@@ -873,7 +881,7 @@ fn a_client_that_took_too_long_can_still_be_told() {
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.be_patient(Patience::PerTransfer(Duration::ZERO));
         assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
         stream.forget_end();
@@ -899,7 +907,7 @@ fn with_fast_shutdown_off_the_goodbye_of_the_client_is_awaited() {
             tls.shutdown().unwrap();
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.close();
         assert!(said.load(Ordering::SeqCst));
     });
@@ -920,7 +928,7 @@ fn a_broken_record_ends_the_stream_with_a_warning() {
             drop(tls);
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         captured::take();
         assert_eq!(stream.fill(), Err(StreamEnd::Lost));
         stream.close();
@@ -944,7 +952,7 @@ fn much_passes_both_ways() {
             back
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.expect_much(true);
         let mut all = Vec::new();
         while all.len() < much.len() {
@@ -1199,7 +1207,8 @@ fn a_wrong_cipher_list_is_said_at_each_handshake() {
     let server = server.unwrap();
     for _ in 0..2 {
         let (_client, ours) = UnixStream::pair().unwrap();
-        assert_eq!(server.accept(&mut stream(ours), NAMADDR), Err(HandshakeFailed));
+        let log = server.settings.log;
+        assert_eq!(server.accept(&mut stream(ours), NAMADDR, log), Err(HandshakeFailed));
         let log = captured::take();
         let n = "client.example[192.0.2.1]";
         assert_eq!(log[0], format!("warning: {n}: error setting cipher grade: \"high\""));

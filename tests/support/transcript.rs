@@ -284,8 +284,8 @@ impl Tls {
                 "sni" => tls.sni = value,
                 "resume" => tls.resume = true,
                 "cut" => {
-                    let bytes = value.unwrap_or_default().parse();
-                    tls.cut = Some(bytes.map_err(|_| format!("not a number: {word}"))?);
+                    let bytes = value.and_then(|text| text.parse().ok());
+                    tls.cut = Some(bytes.ok_or_else(|| format!("not a number: {word}"))?);
                 }
                 _ => return Err(format!("unknown word: {word}")),
             }
