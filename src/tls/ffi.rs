@@ -803,6 +803,23 @@ mod raw_key {
         unsafe { SSL_get_negotiated_server_cert_type(ssl.as_ptr()) == c_int::from(RAW_KEY) }
     }
 
+    /// Lets a client in a test show nothing but its key, and take nothing else.
+    #[cfg(test)]
+    pub(in super::super) fn show_raw_keys_only(ctx: &mut SslContextBuilder) {
+        unsafe extern "C" {
+            fn SSL_CTX_set1_client_cert_type(
+                ctx: *mut sys::SSL_CTX,
+                kinds: *const c_uchar,
+                len: usize,
+            ) -> c_int;
+        }
+        let (ctx, kinds) = (ctx.as_ptr(), KINDS.as_ptr());
+        // SAFETY: the context is alive; the first entry of the list is copied.
+        assert_eq!(unsafe { SSL_CTX_set1_client_cert_type(ctx, kinds, 1) }, 1);
+        // SAFETY: as above.
+        assert_eq!(unsafe { SSL_CTX_set1_server_cert_type(ctx, kinds, 1) }, 1);
+    }
+
     /// Whether what is verified is a key without a certificate.
     pub(in super::super) fn is_raw_key(chain: &X509StoreContextRef) -> bool {
         // SAFETY: OpenSSL passed a live verification; whether it has a key is all that is asked.
@@ -835,7 +852,13 @@ mod raw_key {
     pub(in super::super) fn is_raw_key(_: &X509StoreContextRef) -> bool {
         false
     }
+
+    #[cfg(test)]
+    pub(in super::super) fn show_raw_keys_only(_: &mut SslContextBuilder) {}
 }
+
+#[cfg(test)]
+pub(super) use raw_key::show_raw_keys_only;
 
 pub(super) use raw_key::{is_raw_key, offer_raw_key, raw_key, showed_raw_key, take_raw_key};
 
