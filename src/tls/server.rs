@@ -81,7 +81,7 @@ impl TlsServer {
         tlsmgr: Box<dyn SessionKeeper>,
     ) -> Result<Option<Self>, Fatal> {
         let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
-        let names = Names::open(config, opener)?;
+        let names = Names::open(config, opener, settings.newer.shows_all_names)?;
         let levels = LogLevels::open(config, opener, &settings.newer.loglevel_maps)?;
         Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, ..server }))
     }

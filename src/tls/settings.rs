@@ -29,6 +29,8 @@ pub(super) struct Newer {
     pub(super) raw_keys_of_clients: bool,
     /// A certificate for servers only is good for a client: tls_trust_server_ccerts (3.12).
     pub(super) trust_servers: bool,
+    /// A name that a client asks for is shown though it has no certificates (3.12).
+    pub(super) shows_all_names: bool,
     /// smtpd_tls_loglevel_maps (3.12).
     pub(super) loglevel_maps: Vec<u8>,
 }

@@ -23,7 +23,7 @@ use crate::table::{Opener, Request, TableError};
 pub(super) struct Names {
     maps: Maps,
     /// As newer releases: also a name that has no certificates is shown in the log.
-    pub(super) shows_all: bool,
+    shows_all: bool,
 }
 
 const PARAMETER: &str = "tls_server_sni_maps";
@@ -43,13 +43,17 @@ const SHOWN: usize = 30;
 impl Names {
     /// Opens the tables, if there are any; to be called while files can be read that only root may
     /// read.
-    pub(super) fn open(config: &Config, opener: &mut Opener) -> Result<Option<Rc<Self>>, Fatal> {
+    pub(super) fn open(
+        config: &Config,
+        opener: &mut Opener,
+        shows_all: bool,
+    ) -> Result<Option<Rc<Self>>, Fatal> {
         let list = &config.tls_server_sni_maps;
         if list.is_empty() {
             return Ok(None);
         }
         let maps = Maps::open(opener, PARAMETER, list, REQUEST)?;
-        Ok(Some(Rc::new(Self { maps, shows_all: false })))
+        Ok(Some(Rc::new(Self { maps, shows_all })))
     }
 
     /// The PEM of `name`, or of a domain above it.
@@ -173,7 +177,7 @@ mod tests {
     fn names(list: &str) -> Names {
         let config = Config::of_text(&format!("tls_server_sni_maps = {list}\n")).unwrap();
         let mut opener = Opener::new(&config);
-        let names = Names::open(&config, &mut opener).unwrap().unwrap();
+        let names = Names::open(&config, &mut opener, false).unwrap().unwrap();
         Rc::into_inner(names).unwrap()
     }
 
@@ -205,6 +209,6 @@ mod tests {
     #[test]
     fn without_tables_there_are_no_names() {
         let config = Config::of_text("").unwrap();
-        assert!(Names::open(&config, &mut Opener::new(&config)).unwrap().is_none());
+        assert!(Names::open(&config, &mut Opener::new(&config), false).unwrap().is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! Handshakes in process: a client on a thread, over a socket pair.
 
 mod hostile;
+mod names;
 mod raw_keys;
 
 use std::collections::HashMap;
