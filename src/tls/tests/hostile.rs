@@ -60,6 +60,7 @@ fn lost_at_each_byte(newest: SslVersion) {
         context.set_private_key(&key).unwrap();
         context.set_max_proto_version(Some(newest)).unwrap();
     });
+    let n = "Client.Example[192.0.2.1]";
     for left in (0..).step_by(5) {
         let (_, done) = cut(&server, &client, left);
         let log = log();
@@ -67,11 +68,10 @@ fn lost_at_each_byte(newest: SslVersion) {
             assert!(left > 300 && log[0].starts_with("Trusted TLS"), "{left}: {log:?}");
             return;
         }
-        let expected = "SSL_accept error from client.example[192.0.2.1]: lost connection";
-        assert_eq!(
-            log.iter().map(|line| line.to_lowercase()).collect::<Vec<_>>(),
-            [expected.to_lowercase()]
-        );
+        // A client that is gone before it has read our answer resets the connection.
+        let ends = ["lost connection", "Connection reset by peer"];
+        let expected = ends.map(|end| format!("SSL_accept error from {n}: {end}"));
+        assert!(log.len() == 1 && expected.contains(&log[0]), "{left}: {log:?}");
     }
 }
 
