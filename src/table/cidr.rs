@@ -182,7 +182,7 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
     let mut blocks = Blocks::default();
     let mut lines = Lines::of(source::open("cidr", spec.name)?, source::path(spec.name));
     while let Some((number, line)) = lines.line() {
-        match parse(&mut table, blocks.depth(), line) {
+        match parse(spec, &mut table, blocks.depth(), line) {
             Ok(rule) => {
                 let place = table.rules.len();
                 match &rule {
@@ -215,7 +215,7 @@ fn close(rules: &mut [Rule], begin: Option<usize>, place: usize) {
 }
 
 /// The rule in a line, within `depth` blocks.
-fn parse(table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
+fn parse(spec: &Spec<'_>, table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
     if let Some(rest) = keyword(line, b"if") {
         let (pattern, inside) = negation(rest);
         if pattern.is_empty() {
@@ -243,7 +243,8 @@ fn parse(table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
     if value.is_empty() {
         return Err(b"no lookup result".to_vec());
     }
-    let (at, len) = table.add_value(value).ok_or_else(|| b"table too large".to_vec())?;
+    let value = spec.value(value)?;
+    let (at, len) = table.add_value(&value).ok_or_else(|| b"table too large".to_vec())?;
     Ok(Rule::Match { net: Net { net, inside }, at, len })
 }
 

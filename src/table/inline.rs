@@ -27,8 +27,8 @@ impl Table for InMemory {
 
 /// Opens `inline:{…}`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
-    let wrong =
-        |what: &[u8]| fill!("{}: \"inline:{}\"; need \"inline:{name=value...}\"", what, spec.name);
+    let form = if spec.request.files { "{name=filename...}" } else { "{name=value...}" };
+    let wrong = |what: &[u8]| fill!("{}: \"inline:{}\"; need \"inline:{}\"", what, spec.name, form);
     if spec.utf8 && std::str::from_utf8(spec.name).is_err() {
         return Err(wrong(b"bad UTF-8 syntax").into());
     }
@@ -46,7 +46,8 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
             word
         };
         let (key, value) = key_value(word).map_err(|error| wrong(error.as_bytes()))?;
-        pairs.set(&spec.folded(key), value).map_err(|_| wrong(b"table too large"))?;
+        let value = spec.value(value).map_err(|error| wrong(&error))?;
+        pairs.set(&spec.folded(key), &value).map_err(|_| wrong(b"table too large"))?;
     }
     if pairs.is_empty() {
         return Err(wrong(b"empty table").into());
