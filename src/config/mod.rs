@@ -25,7 +25,7 @@ use crate::log::{self, Fatal};
 /// The configuration of this process. The parameters are its fields: `config.smtpd_timeout`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    parameters: Parameters,
+    parameters: Box<Parameters>,
     dictionary: Dictionary,
     level: Level,
     ports: KnownPorts,
