@@ -44,7 +44,7 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const INSIDE: &str = "SMTPD_RS_INSIDE_BENCH";
 /// Rounds that count; one before them warms up.
 const ROUNDS: u32 = 7;
-const QUICK_ROUNDS: u32 = 3;
+const QUICK_ROUNDS: u32 = 2;
 /// Of the units of a row, one of so many is done in a quick run.
 const QUICK_PART: u32 = 2;
 
