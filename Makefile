@@ -28,10 +28,10 @@ build:
 STATIC = target/static/release/smtpd-rs
 static: export OPENSSL_CONFIG_DIR ?= $(shell openssl version -d | sed 's/.*"\(.*\)"/\1/')
 static: export PCRE2_SYS_STATIC = 1
-static: export RUSTFLAGS += $(if $(filter no,$(PIE)),-C relocation-model=static)
 static:
 	@scripts/install-what-is-missing static
-	$(CARGO) build --release --locked --features vendored --target-dir target/static
+	$(CARGO) rustc --release --locked --features vendored --target-dir target/static --bin smtpd-rs \
+		-- $(if $(filter no,$(PIE)),-C relocation-model=static)
 	$(STATIC) --version
 
 # Ours beside the installed smtpd, some minutes; QUICK=1: one. Needs root (or sudo), since Postfix does.
