@@ -62,6 +62,11 @@ impl Handshake {
         Ok(Self { context: builder.build(), session: RefCell::default(), resume })
     }
 
+    /// Whether sessions are resumed.
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume
+    }
+
     fn connect(&self, stream: TcpStream) -> Outcome<SslStream<TcpStream>> {
         let mut ssl = Ssl::new(&self.context)?;
         let kept = self.session.borrow_mut().take();

@@ -245,9 +245,14 @@ fn spread(values: &[f64]) -> f64 {
 
 /// Odd lines of the log, and its end, where something went wrong.
 fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let odd =
-        |line: &&&str| ["warning: ", "error: ", "fatal: "].iter().any(|word| line.contains(word));
-    let odd: Vec<&str> = lines.iter().filter(odd).take(8).copied().collect();
-    [odd.join("\n"), lines[lines.len().saturating_sub(8)..].join("\n")].join("\n")
+    // There is none on purpose.
+    let lines =
+        log.lines().filter(|line| !line.ends_with("public/qmgr: No such file or directory"));
+    let lines: Vec<&str> = lines.collect();
+    let odd = ["warning: ", "error: ", "fatal: ", "panic: "];
+    let mut shown: Vec<&str> =
+        lines.iter().filter(|line| odd.iter().any(|word| line.contains(word))).copied().collect();
+    shown.truncate(8);
+    shown.extend(&lines[lines.len().saturating_sub(8)..]);
+    shown.join("\n")
 }
