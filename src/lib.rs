@@ -28,6 +28,8 @@ pub mod matchlist;
 
 pub mod tls;
 
+pub mod identity;
+
 pub mod restriction;
 
 pub mod session;
@@ -35,6 +37,9 @@ pub mod session;
 pub mod service;
 
 pub mod admin;
+
+#[doc(hidden)]
+pub mod fuzz;
 
 use std::env;
 use std::process::ExitCode;

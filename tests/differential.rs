@@ -6,12 +6,12 @@
 //! of both.
 //!
 //! ```text
-//! cargo test --test differential [-- NAME…] [--record] [--explore] [--keep] [--times]
+//! cargo test --test differential [-- NAME…] [--record] [--explore [--quick]] [--keep] [--times]
 //! ```
 //!
 //! `NAME`: only transcripts whose name contains it. `--record`: write what the installed smtpd
 //! says into the files. `--explore`: only compare both sides, in the files of `SMTPD_TRANSCRIPTS`
-//! (a directory), whatever these say. `--keep`: leave the instance's directory. Environment:
+//! (a directory), whatever these say; `--quick`: with less patience. `--keep`: leave the instance's directory. Environment:
 //! `SMTPD_RS_BINARY` (ours; else the one that cargo built), `SMTPD_REFERENCE` (theirs; else the
 //! one in `daemon_directory`), `SMTPD_REFERENCE_ONLY=1` (theirs on both sides, for writing
 //! transcripts). It needs root, Postfix, util-linux and iproute2; elsewhere it says so, and fails
@@ -22,28 +22,28 @@ mod support;
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use support::compare::{self, Known};
-use support::player::{self, Reading, Run};
+use support::front::{self, Front};
+use support::inside::{self, installed, say};
+use support::player::{self, QUIET, Reading, Run};
 use support::transcript::{self, Transcript};
-use support::world::{self, Binaries, Side, World};
+use support::world::{self, Side, World};
 
-/// The releases that the transcripts tell of. Under another they are played to ours only.
+/// The releases that the transcripts tell of. Beside another, both sides are compared, whatever the
+/// transcripts say.
 const RELEASE: &str = "3.7.";
-/// Set in the process that runs inside the namespaces.
-const INSIDE: &str = "SMTPD_RS_INSIDE_WORLD";
 /// Transcripts played at a time: they mostly wait.
 const PLAYERS: usize = 8;
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let result = if env::var_os(INSIDE).is_some() { play_all(&options) } else { go_inside() };
+    let result = if inside::is_inside() { play_all(&options) } else { inside::go("differential") };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -60,6 +60,7 @@ struct Options {
     names: Vec<String>,
     record: bool,
     explore: bool,
+    quick: bool,
     keep: bool,
     times: bool,
 }
@@ -71,6 +72,7 @@ impl Options {
             match argument.as_str() {
                 "--record" => options.record = true,
                 "--explore" => options.explore = true,
+                "--quick" => options.quick = true,
                 "--keep" => options.keep = true,
                 "--times" => options.times = true,
                 flag if flag.starts_with('-') => (), // those of the usual test harness
@@ -83,71 +85,6 @@ impl Options {
     fn wants(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|part| name.contains(part.as_str()))
     }
-}
-
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Starts this program again in namespaces of its own, or says why it can't.
-fn go_inside() -> Result<bool, Box<dyn Error>> {
-    let missing = missing();
-    if missing.is_empty() {
-        let program = env::current_exe()?;
-        let status = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(program)
-            .args(env::args_os().skip(1))
-            .env(INSIDE, "1")
-            .status()?;
-        return Ok(status.success());
-    }
-    say(&format!("differential: skipped, since this needs {}", missing.join(", ")));
-    let fails = env::var_os("CI").is_some();
-    say(if fails { "0 passed, 1 failed" } else { "0 passed, 0 failed" });
-    Ok(!fails)
-}
-
-/// What this machine lacks.
-fn missing() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    if !nix::unistd::geteuid().is_root() {
-        missing.push("root");
-    }
-    for (program, flag, what) in [
-        ("postconf", "-d", "an installed Postfix"),
-        ("ip", "-V", "ip (iproute2)"),
-        ("unshare", "--version", "unshare (util-linux)"),
-    ] {
-        if !Command::new(program).arg(flag).output().is_ok_and(|output| output.status.success()) {
-            missing.push(what);
-        }
-    }
-    if missing.is_empty() {
-        let allowed = Command::new("unshare").args(["-mnpf", "--mount-proc", "true"]).output();
-        if !allowed.is_ok_and(|output| output.status.success()) {
-            missing.push("the right to make namespaces");
-        }
-    }
-    missing
-}
-
-/// A parameter's default in the installed Postfix.
-fn installed(parameter: &str) -> Result<String, Box<dyn Error>> {
-    let output = Command::new("postconf").args(["-dh", parameter]).output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn binaries() -> Result<Binaries, Box<dyn Error>> {
-    let daemons = PathBuf::from(installed("daemon_directory")?);
-    let path = |name: &str| env::var_os(name).map(PathBuf::from);
-    let theirs = path("SMTPD_REFERENCE").unwrap_or_else(|| daemons.join("smtpd"));
-    let ours = if reference_only() {
-        theirs.clone()
-    } else {
-        path("SMTPD_RS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into())
-    };
-    Ok(Binaries { theirs, ours, daemons })
 }
 
 fn reference_only() -> bool {
@@ -168,14 +105,22 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         failed += 1;
     }
     transcripts.retain(|transcript| options.wants(&transcript.name));
+    if transcripts.iter().any(needs_haproxy) && !front::has_haproxy() {
+        say("what has an HAProxy in front is skipped, since this needs haproxy");
+        transcripts.retain(|transcript| !needs_haproxy(transcript));
+    }
     let release = installed("mail_version")?;
-    let comparable = release.starts_with(RELEASE) || reference_only();
-    if !comparable {
+    let told = release.starts_with(RELEASE) || reference_only();
+    if !told {
         say(&format!("Postfix {release} is installed, the transcripts are of {RELEASE}*:"));
-        say("they are played to ours only, and held against what they say");
+        say("both sides are compared, whatever the transcripts say");
     }
     world::enter().map_err(|error| error.to_string())?;
-    let mut world = World::start(&transcripts, &binaries()?).map_err(|error| error.to_string())?;
+    let mut world = World::start(
+        &transcripts,
+        &inside::binaries(env::var_os("SMTPD_REFERENCE_ONLY").is_some())?,
+    )
+    .map_err(|error| error.to_string())?;
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -185,10 +130,14 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(transcript) = transcripts.get(at) else { break };
                     let begin = Instant::now();
-                    let lines = if comparable {
-                        judge(&world, transcript, at, &known, options)
-                    } else {
+                    let lines = if options.record {
+                        record(&world, transcript, at)
+                    } else if transcript.only_ours {
                         judge_ours(&world, transcript, at)
+                    } else if told && !options.explore {
+                        judge(&world, transcript, at, &known)
+                    } else {
+                        compare(&world, transcript, at, &known, options)
                     };
                     if options.times {
                         say(&format!("{:6.2}s {}", begin.elapsed().as_secs_f64(), transcript.name));
@@ -216,26 +165,43 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(failed == 0)
 }
 
-/// Plays one transcript on both sides; gives the lines of complaint.
-fn judge(
+/// Writes into the transcript what the installed smtpd says, or ours where only that can.
+fn record(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
+    let side = if transcript.only_ours { Side::Ours } else { Side::Theirs };
+    let run = player::play(world, transcript, at, side, Reading::UntilQuiet(QUIET));
+    match record_run(transcript, &run) {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// Plays one transcript to ours alone.
+fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
+    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
+    untrue("ours", transcript, &ours)
+}
+
+/// Plays one transcript on both sides, and only compares them.
+fn compare(
     world: &World,
     transcript: &Transcript,
     at: usize,
     known: &Known,
     options: &Options,
 ) -> Vec<String> {
-    if options.explore {
-        let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-        let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
-        return unexpected(&theirs, &ours, None);
-    }
-    if options.record {
-        let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-        return match record_run(transcript, &run) {
-            Ok(()) => Vec::new(),
-            Err(error) => vec![error.to_string()],
-        };
-    }
+    let quiet = if options.quick { QUIET / 8 } else { QUIET };
+    let play = |side| player::play(world, transcript, at, side, Reading::UntilQuiet(quiet));
+    let (theirs, ours) = (play(Side::Theirs), play(Side::Ours));
+    unexpected(&theirs, &ours, known.of(&transcript.name))
+}
+
+/// Whether an HAProxy stands before the listeners.
+fn needs_haproxy(transcript: &Transcript) -> bool {
+    matches!(Front::of(transcript), Some(Front::HaProxy(_)))
+}
+
+/// Plays one transcript on both sides; gives the lines of complaint.
+fn judge(world: &World, transcript: &Transcript, at: usize, known: &Known) -> Vec<String> {
     let theirs = player::play(world, transcript, at, Side::Theirs, Reading::AsWritten);
     let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
     let difference = known.of(&transcript.name);
@@ -251,12 +217,6 @@ fn judge(
         }
     }
     complaints
-}
-
-/// Plays one transcript to ours alone.
-fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
-    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
-    untrue("ours", transcript, &ours)
 }
 
 /// Differences between both sides that are not known, and known ones that are none.

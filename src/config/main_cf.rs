@@ -21,6 +21,8 @@ use crate::text::split::NameValueError;
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     entries: HashMap<Cow<'static, [u8]>, Entry, BuildHasherDefault<NameHasher>>,
+    /// Values can call functions.
+    pub(super) functions: bool,
 }
 
 /// The names are those of the administrator, who does not choose them to collide: a quick hash
@@ -51,7 +53,7 @@ impl Hasher for NameHasher {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+pub(super) struct Entry {
     text: Cow<'static, [u8]>,
     /// By main.cf or `-o`, not as a default.
     set: bool,
@@ -74,7 +76,7 @@ impl Dictionary {
             return Ok(text.to_vec());
         }
         let lookup = |name: &[u8]| self.raw(name).map(Cow::Borrowed);
-        match expand::recursively(text, &lookup) {
+        match expand::recursively(text, self.functions, &lookup) {
             Ok(expanded) => Ok(expanded.text),
             Err(MacroError::Fatal(text)) => Err(Fatal(text)),
             Err(MacroError::Syntax(text)) => {
@@ -95,10 +97,37 @@ impl Dictionary {
         self.entries.insert(Cow::Owned(name.to_vec()), entry);
     }
 
+    /// Forgets what main.cf and `-o` say of `name`.
+    pub(crate) fn unset(&mut self, name: &[u8]) {
+        self.entries.remove(name);
+    }
+
     /// Gives `name` the text of its default.
     pub fn set_default(&mut self, name: &'static str, text: Cow<'static, [u8]>) {
         let entry = Entry { text, set: false };
         self.entries.insert(Cow::Borrowed(name.as_bytes()), entry);
+    }
+
+    /// Takes `name` out, to be put back.
+    pub(super) fn take(&mut self, name: &str) -> Option<Entry> {
+        self.entries.remove(name.as_bytes())
+    }
+
+    /// Puts back what [`Dictionary::take`] gave.
+    pub(super) fn put_back(&mut self, name: &'static str, entry: Option<Entry>) {
+        self.entries.remove(name.as_bytes());
+        if let Some(entry) = entry {
+            self.entries.insert(Cow::Borrowed(name.as_bytes()), entry);
+        }
+    }
+
+    /// Whether a text of main.cf or `-o` asks for the value of `name`.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        let mut texts = self.entries.values().filter(|entry| entry.set).map(|entry| &*entry.text);
+        texts.any(|text| {
+            memchr::memchr(b'$', text).is_some()
+                && memchr::memmem::find(text, name.as_bytes()).is_some()
+        })
     }
 
     /// Sets what the operand of `-o` says: `name = value`.
@@ -112,6 +141,9 @@ impl Dictionary {
     pub fn read_text(&mut self, path: &[u8], text: &[u8]) -> Result<(), Fatal> {
         for line in LogicalLines::of(text) {
             let content = until_nul(&line.text);
+            if content.len() < line.text.len() {
+                warn_of_nul(path, &line);
+            }
             if content.first().is_some_and(|byte| is_space(*byte)) {
                 let (start, more) = match content.get(..30) {
                     Some(start) if content.len() > 30 => (start, "..."),
@@ -176,6 +208,8 @@ pub struct LogicalLine<'a> {
     pub text: Cow<'a, [u8]>,
     /// Of its first line that is no comment; from 1.
     pub number: usize,
+    /// Of its last line.
+    pub last: usize,
 }
 
 /// The logical lines of a text. As Postfix: `readllines()`, but a line that begins with white
@@ -221,7 +255,8 @@ impl<'a> Iterator for LogicalLines<'a> {
             if !blank {
                 match &mut logical {
                     None => {
-                        logical = Some(LogicalLine { text: line.into(), number: self.number });
+                        logical =
+                            Some(LogicalLine { text: line.into(), number: self.number, last: 0 });
                     }
                     Some(logical) => logical.text.to_mut().extend_from_slice(line),
                 }
@@ -230,7 +265,20 @@ impl<'a> Iterator for LogicalLines<'a> {
                 break;
             }
         }
+        if let Some(logical) = &mut logical {
+            logical.last = self.number;
+        }
         logical
+    }
+}
+
+/// As Postfix from 3.9 on; before, nobody is told.
+fn warn_of_nul(path: &[u8], line: &LogicalLine<'_>) {
+    let text = "text after null byte may be ignored";
+    if line.number == line.last {
+        warning!("{}, line {}: {}", path, line.number, text);
+    } else {
+        warning!("{}, line {}-{}: {}", path, line.number, line.last, text);
     }
 }
 
@@ -244,7 +292,7 @@ fn until_nul(text: &[u8]) -> &[u8] {
     memchr::memchr(0, text).map_or(text, |end| &text[..end])
 }
 
-fn trim(text: &[u8]) -> &[u8] {
+pub(super) fn trim(text: &[u8]) -> &[u8] {
     let Some(start) = text.iter().position(|byte| !is_space(*byte)) else {
         return &[];
     };
@@ -253,7 +301,7 @@ fn trim(text: &[u8]) -> &[u8] {
 }
 
 /// `name = value` without the blanks around both. As Postfix: `split_nameval()`.
-fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
+pub(crate) fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
     let text = trim(text);
     let len = text.iter().position(|byte| is_space(*byte) || *byte == b'=').unwrap_or(text.len());
     let (name, rest) = text.split_at(len);
@@ -267,6 +315,7 @@ fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::captured;
 
     fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
         LogicalLines::of(text).map(|line| (line.number, line.text.into_owned())).collect()
@@ -309,6 +358,33 @@ mod tests {
         let mut dictionary = Dictionary::default();
         dictionary.read_text(b"main.cf", b"a=b\0c\n d\n").unwrap();
         assert_eq!(dictionary.raw(b"a"), Some(&b"b"[..]));
+        captured::take();
+        dictionary.read_text(b"main.cf", b"x=\0\n").unwrap();
+        dictionary.read_text(b"main.cf", b"\ny=\0c\n d\n").unwrap();
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: main.cf, line 1: text after null byte may be ignored",
+                "warning: main.cf, line 2-3: text after null byte may be ignored"
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_may_be_long_and_many() {
+        let long = vec![b'x'; 1 << 20];
+        let mut dictionary = Dictionary::default();
+        let text =
+            [&b"a = "[..], &long, b"\n b = ", &long, b"\n", &b" c\n".repeat(100_000)].concat();
+        dictionary.read_text(b"main.cf", &text).unwrap();
+        assert_eq!(dictionary.raw(b"a").unwrap().len(), (2 << 20) + 5 + 200_000);
+        let error = dictionary.read_text(b"main.cf", &long).unwrap_err();
+        assert!(error.0.starts_with(b"main.cf, line 1: missing '=' after attribute name: \"xxx"));
+        let many = b"a = b\n".repeat(100_000);
+        dictionary.read_text(b"main.cf", &many).unwrap();
+        let garbage: Vec<u8> =
+            (0..1 << 16).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let _ = dictionary.read_text(b"main.cf", &garbage);
     }
 
     #[test]

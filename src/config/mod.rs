@@ -3,24 +3,33 @@
 
 pub mod compat;
 mod computed;
+pub mod dialect;
 pub mod expand;
+mod installed;
 pub mod kinds;
+pub mod listing;
 pub mod main_cf;
 pub mod parameters;
 mod ports;
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use self::compat::Level;
 use self::computed::Facts;
+use self::dialect::{Change, Release};
 use self::kinds::Loader;
 use self::main_cf::Dictionary;
 pub use self::parameters::Parameters;
 use self::ports::KnownPorts;
 use crate::log::{self, Fatal};
+use crate::sys::file::read_rest;
 
 /// The configuration of this process. The parameters are its fields: `config.smtpd_timeout`.
 #[derive(Debug, Clone)]
@@ -29,6 +38,8 @@ pub struct Config {
     dictionary: Dictionary,
     level: Level,
     ports: KnownPorts,
+    /// The release of Postfix that we speak as (smtpd_rs_dialect).
+    pub release: Release,
     /// The service field of master.cf (`-n`), as `smtp` or `127.0.0.1:2525`.
     pub service_name: Vec<u8>,
     /// Directory of main.cf.
@@ -57,8 +68,16 @@ impl Deref for Config {
     }
 }
 
+/// Where main.cf is, unless the environment says otherwise.
+const USUAL_DIRECTORY: &str = "/etc/postfix";
+
+/// The directory of main.cf, as the environment has it.
+pub fn directory() -> PathBuf {
+    std::env::var_os("MAIL_CONFIG").map_or_else(|| USUAL_DIRECTORY.into(), PathBuf::from)
+}
+
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     /// What main.cf and `-o` say.
     pub dictionary: Dictionary,
@@ -99,7 +118,11 @@ impl Config {
         mut facts: Facts<'_>,
     ) -> Result<Self, Fatal> {
         source.dictionary.set(b"service_name", service_name);
-        let mut loader = Loader { dictionary: &mut source.dictionary, facts: &mut facts };
+        let mut loader = Loader {
+            dictionary: &mut source.dictionary,
+            facts: &mut facts,
+            formers: dialect::DEFAULTS,
+        };
         let mut parameters = Parameters::load(&mut loader)?;
         if parameters.myorigin.starts_with(b"/") {
             parameters.myorigin = origin_in_file(&parameters.myorigin)?;
@@ -108,6 +131,7 @@ impl Config {
             parameters,
             dictionary: source.dictionary,
             level: facts.level,
+            release: facts.release,
             ports: std::mem::take(&mut facts.ports),
             service_name: service_name.to_vec(),
             config_directory: source.config_directory,
@@ -129,9 +153,19 @@ impl Config {
         })
     }
 
+    /// Whether the release that we speak as does what `change` says.
+    pub fn does(&self, change: Change) -> bool {
+        self.release.does(change)
+    }
+
     /// Whether main.cf or `-o` sets the parameter (compatibility_level).
     pub fn is_set(&self, name: &str) -> bool {
         self.dictionary.is_set(name.as_bytes())
+    }
+
+    /// Whether clients can log in: by SASL, or by a certificate that is somebody's.
+    pub fn has_logins(&self) -> bool {
+        self.smtpd_sasl_auth_enable || !self.smtpd_tls_ccert_user_maps.is_empty()
     }
 
     /// The addresses under which others know us (proxy_interfaces); an error is fatal, but only
@@ -151,14 +185,21 @@ impl Config {
     }
 }
 
-/// The first line of the file that myorigin names (Debian).
+/// The first line of the file that myorigin names (Debian). As Postfix: `safe_open()`: whoever can
+/// make a second link to a file may have others read what is not meant for them.
 fn origin_in_file(path: &[u8]) -> Result<Vec<u8>, Fatal> {
-    let name = Path::new(std::ffi::OsStr::from_bytes(path));
-    let text = std::fs::read(name).map_err(|error| fatal!("{}: {}", path, error))?;
+    let wrong = |error: io::Error| fatal!("{}: cannot open file: {}", path, error);
+    let mut file = File::open(OsStr::from_bytes(path)).map_err(wrong)?;
+    let links = file.metadata().map_err(wrong)?.nlink();
+    if links != 1 {
+        return Err(fatal!("{}: file has {} hard links", path, links));
+    }
+    let text = read_rest(&mut file).map_err(|error| fatal!("{}: {}", path, error))?;
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
     if line.is_empty() {
         return Err(fatal!("myorigin file {} is empty", path));
     }
+    computed::one_origin(line)?;
     Ok(line.to_vec())
 }
 
@@ -195,5 +236,9 @@ mod tests {
     fn the_process_is_smtpd() {
         let config = Config::of_text("smtpd_banner = $process_name $service_name").unwrap();
         assert_eq!(config.smtpd_banner, b"smtpd smtp");
+        let renamed = "process_name = x\nsmtpd_banner = $process_name\n";
+        assert_eq!(Config::of_text(renamed).unwrap().smtpd_banner, b"x");
+        let renamed = format!("smtpd_rs_dialect = 3.12\n{renamed}");
+        assert_eq!(Config::of_text(&renamed).unwrap().smtpd_banner, b"smtpd");
     }
 }

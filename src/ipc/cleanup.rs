@@ -8,6 +8,7 @@
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
 use super::link::{Connection, Endpoint, Manner};
+use super::postdrop::{self, Running};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::text::printable::make_printable;
@@ -30,6 +31,8 @@ pub const FLAG_MILTER: u32 = 1 << 6;
 pub const FLAG_SMTP_REPLY: u32 = 1 << 7;
 /// SMTPUTF8 was asked for.
 pub const FLAG_SMTPUTF8: u32 = 1 << 8;
+/// The message may go on in TLS only. cleanup(8) knows this from Postfix 3.11 on.
+pub const FLAG_REQUIRE_TLS: u32 = 1 << 10;
 /// Find out whether the message needs SMTPUTF8.
 pub const FLAG_AUTOUTF8: u32 = 1 << 9;
 
@@ -72,6 +75,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Cleanup {
     connection: Connection,
+    /// postdrop(1), where it takes cleanup(8)'s place; it ends after the connection.
+    _command: Option<Running>,
     queue_id: Vec<u8>,
     buffer: Vec<u8>,
     failed: bool,
@@ -89,24 +94,42 @@ impl Cleanup {
             .ok_or_else(|| fatal!("unable to connect to the public {} service", service))
     }
 
+    /// Begins a message through postdrop(1), which needs neither privileges nor master(8). It wants
+    /// no flags.
+    pub fn open_postdrop(config: &Config) -> Result<Self, Fatal> {
+        let (connection, command) = postdrop::start(config)?;
+        match Self::begin(connection, "postdrop_protocol", config.smtputf8_enable) {
+            Some(mut cleanup) => {
+                cleanup._command = Some(command);
+                Ok(cleanup)
+            }
+            None => Err(command.fail()),
+        }
+    }
+
     fn over(
         endpoint: &Endpoint,
         manner: &Manner,
         flags: u32,
         utf8: bool,
     ) -> Result<Option<Self>, Fatal> {
-        let mut connection = Connection::open_patiently(endpoint, manner)?;
+        let connection = Connection::open_patiently(endpoint, manner)?;
+        let mut begun = Self::begin(connection, "cleanup_protocol", utf8);
+        if let Some(cleanup) = &mut begun {
+            encode(manner.form, &[Attr::int("flags", flags as i32)], &mut cleanup.buffer);
+        }
+        Ok(begun)
+    }
+
+    /// Hears the queue id.
+    fn begin(mut connection: Connection, protocol: &'static str, utf8: bool) -> Option<Self> {
         let announced = connection.read_values(true, |scan| {
-            scan.expect("protocol", "cleanup_protocol")?;
+            scan.expect("protocol", protocol)?;
             Ok(scan.text("queue_id")?.to_vec())
         });
-        let Ok(queue_id) = announced else { return Ok(None) };
-        if !is_queue_id(&queue_id) {
-            return Ok(None);
-        }
-        let mut buffer = Vec::with_capacity(1024);
-        encode(manner.form, &[Attr::int("flags", flags as i32)], &mut buffer);
-        Ok(Some(Self { connection, queue_id, buffer, failed: false, utf8 }))
+        let queue_id = announced.ok().filter(|id| is_queue_id(id))?;
+        let buffer = Vec::with_capacity(1024);
+        Some(Self { connection, _command: None, queue_id, buffer, failed: false, utf8 })
     }
 
     /// The queue id: letters and digits.
@@ -184,13 +207,25 @@ impl Cleanup {
             Ok((status, reason)) => {
                 Outcome { status: status as u32, reason: clean_reason(reason, self.utf8) }
             }
-            Err(_) => lost,
+            Err((errno, _)) => {
+                self.failed = errno != 0;
+                lost
+            }
         }
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if !self.failed && !bytes.is_empty() {
             self.failed = self.connection.write(bytes).is_err();
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        self.flush();
+        if self.failed {
+            warning!("mail_stream_cleanup: close error");
         }
     }
 }
@@ -282,6 +317,24 @@ mod tests {
     }
 
     #[test]
+    fn postdrop_hears_no_flags() {
+        let service = Service::new(vec![vec![
+            say(b"protocol\0postdrop_protocol\0queue_id\0924129C64C8\0\0"),
+            hear(b"S\x0eme@src.exampleE\0"),
+            say(b"status\x000\0reason\0\0\0"),
+            Act::End,
+        ]]);
+        let manner = manner(Form::Null, "postdrop_protocol");
+        let connection = Connection::open_patiently(&service.endpoint(), &manner).unwrap();
+        let mut message = Cleanup::begin(connection, "postdrop_protocol", true).unwrap();
+        assert_eq!(message.queue_id(), b"924129C64C8");
+        message.record(b'S', b"me@src.example");
+        message.record(b'E', b"");
+        assert_eq!(message.finish().status, STAT_OK);
+        service.played();
+    }
+
+    #[test]
     fn much_is_written_in_order() {
         let line = [b'x'; 2047];
         let mut all = vec![];
@@ -304,9 +357,10 @@ mod tests {
 
     #[test]
     fn what_is_dropped_just_ends() {
-        let (service, cleanup) = try_open(vec![say(HELLO), hear(b""), Act::End]);
+        let begun = b"flags\x00178\0\0S\x05begun";
+        let (service, cleanup) = try_open(vec![say(HELLO), hear(begun), Act::End]);
         let mut cleanup = cleanup.unwrap();
-        cleanup.record(b'S', b"never sent");
+        cleanup.record(b'S', b"begun");
         drop(cleanup);
         service.played();
     }

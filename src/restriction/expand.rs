@@ -152,6 +152,7 @@ mod tests {
             etrn: None,
             tls: None,
             login: None,
+            login_unknown: None,
             pipelined: false,
             in_transaction: true,
             proxied: false,

@@ -14,16 +14,16 @@ mod privileges;
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Instant;
 
-use self::arguments::Arguments;
+pub(crate) use self::arguments::Arguments;
 use self::clients::Child;
-use self::listen::Transport;
+pub(crate) use self::listen::Transport;
 use self::master::Inheritance;
-use crate::config::{Config, Source};
+use crate::config::{self, Config, Source};
 use crate::log::{self, Fatal};
 use crate::session::Smtpd;
 use crate::stream::Connection;
@@ -36,9 +36,9 @@ pub trait Program: Sized {
     fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal>;
     /// What is to be done when the privileges are gone.
     fn post_jail(&mut self) -> Result<(), Fatal>;
-    /// The name of a table that has changed since it was opened. Then this process ends, and the
+    /// What has changed since it was opened, a table or a file. Then this process ends, and the
     /// next reads it anew.
-    fn changed_table(&self) -> Option<Vec<u8>>;
+    fn changed(&self) -> Option<Vec<u8>>;
     /// While no client is there: closes connections to other services that were idle for too
     /// long (ipc_idle). When to be called again.
     fn tend(&self, _now: Instant) -> Option<Instant> {
@@ -103,8 +103,7 @@ fn life<P: Program>() -> Result<(), Fatal> {
 }
 
 fn configure(arguments: &mut Arguments) -> Result<Config, Fatal> {
-    let directory = env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from);
-    let mut source = Source::read(&directory)?;
+    let mut source = Source::read(&config::directory())?;
     arguments.apply(&mut source)?;
     let by_hand_allowed = arguments.by_hand || arguments.stdin;
     let mut config = Config::load(source, &arguments.service_name, |settings| {
@@ -149,7 +148,8 @@ fn serve_stdin<P: Program>(mut program: P, rest: &[Vec<u8>]) -> Result<(), Fatal
     program.serve(Connection { fd, output: Some(output), handed_over: None })
 }
 
-fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
+/// Words that are no options are found out with the first client. As Postfix.
+pub(crate) fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
     match rest.first() {
         None => Ok(()),
         Some(word) => Err(fatal!("unexpected command-line argument: {}", word)),
@@ -166,8 +166,8 @@ impl Program for Smtpd {
         Ok(())
     }
 
-    fn changed_table(&self) -> Option<Vec<u8>> {
-        self.changed_table()
+    fn changed(&self) -> Option<Vec<u8>> {
+        self.changed()
     }
 
     fn tend(&self, now: Instant) -> Option<Instant> {

@@ -11,7 +11,7 @@ use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
 use crate::sys::pause::pause;
 use crate::table::maps::Maps;
-use crate::text::printable::printable;
+use crate::text::printable::make_printable;
 use crate::wire::message::BareNewline;
 
 /// A line that a client sent.
@@ -21,6 +21,8 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
+    /// It was too long, and was cut.
+    pub(crate) too_long: bool,
 }
 
 /// A client's connection as a dialogue.
@@ -30,11 +32,13 @@ pub(crate) struct Chat<'s> {
     footers: &'s Maps,
     /// A 421 or 521 was said: no more commands are read.
     pub(crate) hang_up: bool,
+    /// Bytes of a command that came before the client was gone.
+    pub(crate) partial: usize,
 }
 
 impl<'s> Chat<'s> {
     pub(crate) fn new(stream: SmtpStream, config: &'s Config, footers: &'s Maps) -> Self {
-        Self { stream, config, footers, hang_up: false }
+        Self { stream, config, footers, hang_up: false, partial: 0 }
     }
 
     /// Time for the next read or write: each for itself, or all together.
@@ -59,18 +63,40 @@ impl<'s> Chat<'s> {
 
     /// Reads a command. One that is too long is cut, and its rest thrown away.
     pub(crate) fn read(&mut self, bare: BareNewline, namaddr: &[u8]) -> Result<Said, StreamEnd> {
-        let limit = self.config.line_length_limit.max(1) as usize;
+        self.read_up_to(self.config.line_length_limit, bare, namaddr)
+    }
+
+    /// Reads what follows a challenge (smtpd_sasl_response_limit).
+    pub(crate) fn read_response(&mut self, limit: i32, namaddr: &[u8]) -> Result<Said, StreamEnd> {
+        self.read_up_to(limit, BareNewline::Accept, namaddr)
+    }
+
+    fn read_up_to(
+        &mut self,
+        limit: i32,
+        bare: BareNewline,
+        namaddr: &[u8],
+    ) -> Result<Said, StreamEnd> {
+        let limit = usize::try_from(limit).unwrap_or(0).max(1);
         let mut line = Vec::with_capacity(80);
         self.be_patient();
-        if self.stream.read_line(&mut line, limit)? == Line::Cut {
-            let shown = &line[..line.len().min(30)];
-            let shown = printable(shown, b'?', self.config.smtputf8_enable);
-            self.skip_line(limit)?;
+        let end = self.stream.read_line(&mut line, limit);
+        if end.inspect_err(|_| self.partial = line.len())? == Line::Cut {
+            self.skip_line(limit).inspect_err(|_| self.partial = line.len())?;
+            let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
-            return Ok(Said { line, bare_newline: false });
+            return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
-        Ok(Said { line, bare_newline })
+        Ok(Said { line, bare_newline, too_long: false })
+    }
+
+    /// What the log shows of a line that was cut. As Postfix: the line is made printable for it, up
+    /// to a NUL, and that is what counts as the command.
+    fn shown_of_cut<'l>(&self, line: &'l mut [u8]) -> &'l [u8] {
+        let end = memchr::memchr(0, line).unwrap_or(line.len());
+        make_printable(&mut line[..end], b'?', self.config.smtputf8_enable);
+        &line[..end.min(30)]
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

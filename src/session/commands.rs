@@ -1,7 +1,8 @@
 //! THE TABLE of SMTP commands, and what becomes of a line that a client sends.
 
 use super::{Session, Stop};
-use super::{bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient, xforward};
+use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
 use crate::text::printable::{escaped, printable};
@@ -44,6 +45,8 @@ pub(crate) struct Command {
     pub(crate) verb: &'static str,
     run: fn(&mut Session<'_>, &Args) -> Answer,
     flags: u8,
+    /// The command is not in all releases.
+    since: Option<Change>,
 }
 
 /// The command does nothing useful: too many of it are errors (smtpd_junk_command_limit).
@@ -59,9 +62,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("HELO", helo::helo, LIMIT | PRE_TLS | LAST),
     command("EHLO", helo::ehlo, LIMIT | PRE_TLS | LAST),
     command("XCLIENT", xclient::xclient, PRE_TLS),
-    command("XFORWARD", xclient::xforward, 0),
+    command("XFORWARD", xforward::xforward, 0),
     command("STARTTLS", starttls::starttls, PRE_TLS),
-    command("AUTH", starttls::auth, 0),
+    command("AUTH", auth::auth, 0),
     command("MAIL", esmtp::mail, 0),
     command("RCPT", esmtp::rcpt, 0),
     command("DATA", data::data, LAST),
@@ -71,6 +74,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("VRFY", vrfy::vrfy, LIMIT | LAST),
     command("ETRN", etrn::etrn, LIMIT),
     command("QUIT", quit, PRE_TLS),
+    Command { since: Some(Change::HelpCommand), ..command("HELP", help, PRE_TLS) },
 ];
 
 const fn command(
@@ -78,7 +82,7 @@ const fn command(
     run: fn(&mut Session<'_>, &Args) -> Answer,
     flags: u8,
 ) -> Command {
-    Command { verb, run, flags }
+    Command { verb, run, flags, since: None }
 }
 
 /// RSET (RFC 5321, section 4.1.1.5).
@@ -100,6 +104,14 @@ fn noop(_: &mut Session<'_>, _: &Args) -> Answer {
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
 fn quit(_: &mut Session<'_>, _: &Args) -> Answer {
     Ok(reply!("221 2.0.0 Bye"))
+}
+
+/// HELP: the names of all commands (RFC 5321, section 4.1.1.8).
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn help(_: &mut Session<'_>, _: &Args) -> Answer {
+    let mut verbs: Vec<&str> = COMMANDS.iter().map(|command| command.verb).collect();
+    verbs.sort_unstable();
+    Ok(reply!("214 2.0.0 Commands: {}", verbs.join(" ")))
 }
 
 /// Whether more commands are read.
@@ -133,24 +145,33 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     if crate::log::verbose() > 0 {
         info!("< {}: {}", s.who.client.namaddr, said.line);
     }
+    if said.too_long && s.config().does(Change::LongCommandRefused) {
+        s.blame(ErrorClass::Protocol);
+        s.say(&reply!("500 5.5.2 {} Error: command too long", s.config().myhostname))?;
+        return Ok(Next::Command);
+    }
     if said.bare_newline && s.bare_newline == BareNewline::Reject {
         s.refuse_bare_newline()?;
         return Ok(Next::End);
     }
+    s.note_bare_newline(said.bare_newline);
     if s.config().smtputf8_enable && std::str::from_utf8(&said.line).is_err() {
-        return refuse(s, &reply!("500 5.5.2 Error: bad UTF-8 syntax"));
+        return malformed(s, &reply!("500 5.5.2 Error: bad UTF-8 syntax"));
     }
     let line = filtered(s, said.line)?;
     let tokens = tokens(&line);
     let Some(verb) = tokens.first().map(|token| token.text.clone()) else {
-        return refuse(s, &reply!("500 5.5.2 Error: bad syntax"));
+        return malformed(s, &reply!("500 5.5.2 Error: bad syntax"));
     };
     if s.server.lists.noop_commands.matches_string(&verb).unwrap_or(false) {
         s.say(&reply!("250 2.0.0 Ok"))?;
         s.tally.junk(s.config().smtpd_junk_command_limit);
         return Ok(Next::Command);
     }
-    let row = COMMANDS.iter().position(|row| verb.eq_ignore_ascii_case(row.verb.as_bytes()));
+    let row = COMMANDS.iter().position(|row| {
+        verb.eq_ignore_ascii_case(row.verb.as_bytes())
+            && row.since.is_none_or(|change| s.config().does(change))
+    });
     s.tally.tried(row);
     let args = Args { line, tokens };
     match row {
@@ -159,23 +180,21 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     }
 }
 
-/// smtpd_command_filter: a table may put another line in the place of a command.
+/// smtpd_command_filter: a table may put another line in the place of a command. It sees the line
+/// up to a NUL.
 fn filtered(s: &Session<'_>, line: Vec<u8>) -> Result<Vec<u8>, Stop> {
     let Some(filter) = &s.server.command_filter else { return Ok(line) };
-    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    match filter.lookup(&line[blanks..]) {
+    let seen = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let blanks = seen.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match filter.lookup(&seen[blanks..]) {
         Ok(None) => Ok(line),
         Ok(Some(new)) => {
-            info!(
-                "{}: replacing command \"{}\" with \"{}\"",
-                s.who.client.namaddr,
-                cut(&line, 100),
-                cut(&new, 100)
-            );
+            let (old, client) = (cut(seen, 100), &s.who.client.namaddr);
+            info!("{}: replacing command \"{}\" with \"{}\"", client, old, cut(&new, 100));
             Ok(new)
         }
         Err(_) => {
-            let shown = printable(&line, b'?', s.config().smtputf8_enable);
+            let shown = printable(seen, b'?', s.config().smtputf8_enable);
             warning!("{} lookup error for \"{}\"", filter.name(), cut(&shown, 100));
             Err(Stop::Data)
         }
@@ -203,12 +222,12 @@ fn unknown(s: &mut Session<'_>, args: &Args, verb: &[u8]) -> Result<Next, Stop> 
 }
 
 /// Whether a word begins like a message header: `name:`, blanks before the colon allowed (which a
-/// single word cannot have). As Postfix: `is_header()`.
+/// word with quotes or brackets can have). As Postfix: `is_header()`.
 fn is_header(word: &[u8]) -> bool {
-    match memchr::memchr(b':', word) {
-        Some(len @ 1..) => word[..len].iter().all(u8::is_ascii_graphic),
-        _ => false,
-    }
+    let Some(colon) = memchr::memchr(b':', word) else { return false };
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let length = word[..colon].iter().rposition(|byte| !blank(byte)).map_or(0, |last| last + 1);
+    length > 0 && word[..length].iter().all(u8::is_ascii_graphic)
 }
 
 /// A command that we know: the gates in front of it, then the command itself.
@@ -269,6 +288,15 @@ fn deny(s: &mut Session<'_>) -> Result<Next, Stop> {
     s.say(&reply!("503 5.7.0 Error: access denied for {}", s.who.client.namaddr))?;
     s.tally.error();
     Ok(Next::Command)
+}
+
+/// A line that cannot be read as a command.
+fn malformed(s: &mut Session<'_>, reply: &Reply) -> Result<Next, Stop> {
+    if s.config().does(Change::MalformedCommandCounts) {
+        s.who.place = "UNKNOWN";
+        s.tally.tried(None);
+    }
+    refuse(s, reply)
 }
 
 /// Refuses a line for its form.

@@ -2,6 +2,7 @@
 
 use super::commands::Answer;
 use super::{Session, Stop};
+use crate::config::dialect::{Change, Release};
 use crate::mail::reply::Reply;
 use crate::text::split::{COMMA_SPACE, words};
 
@@ -26,6 +27,7 @@ pub(crate) enum Keyword {
     Dsn,
     SmtpUtf8,
     Chunking,
+    RequireTls,
 }
 
 /// When and how a keyword is announced: the line, `None` where it does not apply.
@@ -39,15 +41,16 @@ static KEYWORDS: &[(&str, Announce)] = &[
     ("VRFY", |s| Ok(when(!s.config().disable_vrfy_command, "VRFY"))),
     ("ETRN", |_| always("ETRN")),
     ("STARTTLS", |s| Ok(when(s.server.switches.use_tls && s.who.tls.is_none(), "STARTTLS"))),
-    ("AUTH", |_| Ok(None)),
+    ("AUTH", |s| Ok(when(s.may_log_in(), "AUTH EXTERNAL"))),
     ("XVERP", |s| s.may_verp().map(|may| when(may, "XVERP"))),
-    ("XCLIENT", |_| Ok(None)),
-    ("XFORWARD", |_| Ok(None)),
+    ("XCLIENT", |s| s.announce_xclient()),
+    ("XFORWARD", |s| s.announce_xforward()),
     ("ENHANCEDSTATUSCODES", |_| always("ENHANCEDSTATUSCODES")),
     ("8BITMIME", |_| always("8BITMIME")),
     ("DSN", |_| always("DSN")),
     ("SMTPUTF8", |s| Ok(when(s.config().smtputf8_enable, "SMTPUTF8"))),
     ("CHUNKING", |_| always("CHUNKING")),
+    ("REQUIRETLS", |s| Ok(when(s.config().requiretls_enable && s.who.tls.is_some(), "REQUIRETLS"))),
 ];
 
 /// Words of smtpd_discard_ehlo_keywords, in the order in which the log lists them. The log's word
@@ -68,6 +71,7 @@ const NAMES: &[(&str, u32)] = &[
     ("EHLO_MASK_SMTPUTF8", Keyword::SmtpUtf8.bit()),
     ("SMTPUTF8", Keyword::SmtpUtf8.bit()),
     ("CHUNKING", Keyword::Chunking.bit()),
+    ("REQUIRETLS", Keyword::RequireTls.bit()),
     ("SILENT-DISCARD", SILENT),
 ];
 
@@ -94,11 +98,13 @@ impl Keyword {
 
 impl Discard {
     /// The keywords in a list (any case); unknown ones are ignored.
-    pub(crate) fn parse(list: &[u8]) -> Self {
+    pub(crate) fn parse(list: &[u8], release: Release) -> Self {
         let bits = words(list, COMMA_SPACE).flat_map(|word| {
             NAMES.iter().filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
         });
-        Self(bits.fold(0, |set, (_, bit)| set | bit))
+        let set = bits.fold(0, |set, (_, bit)| set | bit);
+        let known = release.does(Change::RequireTls);
+        Self(if known { set } else { set & !Keyword::RequireTls.bit() })
     }
 
     /// Whether `keyword` is discarded, and what it announces is disabled.
@@ -149,7 +155,7 @@ mod tests {
 
     #[test]
     fn keywords_are_read_in_any_case() {
-        let set = Discard::parse(b"chunking, 8bitmime nonsense");
+        let set = Discard::parse(b"chunking, 8bitmime nonsense requiretls", Release::DEFAULT);
         assert!(set.has(Keyword::Chunking) && set.has(Keyword::EightBitMime));
         assert!(!set.has(Keyword::Dsn));
     }

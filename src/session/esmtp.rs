@@ -6,6 +6,7 @@ use super::limits::Rate;
 use super::mail::{Mail, Recipient};
 use super::{About, Session, Stop};
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::mail::client::ErrorClass;
 use crate::mail::{dsn, path};
@@ -17,6 +18,7 @@ use crate::wire::command::TokenKind;
 #[derive(Default)]
 struct MailParameters {
     smtputf8: bool,
+    require_tls: bool,
     encoding: Option<&'static str>,
     envelope_id: Option<Vec<u8>>,
     ret: Option<dsn::Ret>,
@@ -45,6 +47,7 @@ static MAIL: &[Parameter<MailParameters>] = &[
     Parameter { word: "BODY=7BIT", applies: always, take: |_, _, p| body(p, "7bit") },
     Parameter { word: "SIZE=", applies: always, take: size },
     Parameter { word: "SMTPUTF8", applies: may_smtputf8, take: |_, _, _| Ok(()) },
+    Parameter { word: "REQUIRETLS", applies: may_require_tls, take: require_tls },
     Parameter { word: "AUTH=", applies: always, take: auth },
     Parameter { word: "XVERP=", applies: |s| s.may_verp(), take: verp },
     Parameter { word: "XVERP", applies: |s| s.may_verp(), take: default_verp },
@@ -66,6 +69,19 @@ fn always(_: &Session<'_>) -> Result<bool, Stop> {
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
 fn may_smtputf8(s: &Session<'_>) -> Result<bool, Stop> {
     Ok(s.config().smtputf8_enable && !s.discard.has(Keyword::SmtpUtf8))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn may_require_tls(s: &Session<'_>) -> Result<bool, Stop> {
+    let asked_in_tls = s.config().requiretls_enable && s.who.tls.is_some();
+    Ok(asked_in_tls && !s.discard.has(Keyword::RequireTls))
+}
+
+/// REQUIRETLS (RFC 8689)
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn require_tls(_: &mut Session<'_>, _: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
+    p.require_tls = true;
+    Ok(())
 }
 
 /// Takes the parameters from word 3 on.
@@ -162,7 +178,7 @@ fn ret(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), 
 /// ENVID=xtext (RFC 3461, section 4.4)
 fn envelope_id(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
     needs_dsn(s)?;
-    match dsn::envelope_id(value) {
+    match dsn::envelope_id(value, s.config().does(Change::EnvelopeIdWithTab)) {
         Some(id) if p.envelope_id.is_none() => p.envelope_id = Some(id),
         _ => return protocol!("501 5.5.4 Bad ENVID parameter syntax"),
     }
@@ -195,6 +211,7 @@ fn original(s: &mut Session<'_>, value: &[u8], p: &mut RcptParameters) -> Result
 
 /// MAIL FROM:<reverse-path> (RFC 5321, section 4.1.1.2).
 pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
+    s.forget_parameters();
     if s.config().smtpd_helo_required && s.who.helo.is_none() {
         return policy(reply!("503 5.5.1 Error: send HELO/EHLO first"));
     }
@@ -215,10 +232,11 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
     let mut p = parameters(s, args, MAIL)?;
     p.smtputf8 = smtputf8;
     s.check_size(&sender)?;
+    s.check_certificate_sender(&sender)?;
     if p.verp.is_some() && sender.is_empty() {
         return Err(Stop::Refuse(reply!("503 5.5.4 Error: XVERP requires non-null sender"), None));
     }
-    let sender = s.server.probe.plain(&s.server.rewrite, &sender).unwrap_or(sender);
+    let sender = s.probe(&sender).unwrap_or(sender);
     s.check_sender(&sender, smtputf8).inspect_err(|_| s.reset_mail())?;
     if s.server.lacks_filter {
         // As with a Milter that does not answer: nothing passes unfiltered.
@@ -263,7 +281,7 @@ pub(crate) fn rcpt(s: &mut Session<'_>, args: &Args) -> Answer {
         return answer;
     }
     s.needs_smtputf8(&address, smtputf8, "recipient")?;
-    let address = match s.server.probe.plain(&s.server.rewrite, &address) {
+    let address = match s.probe(&address) {
         Some(probe) => probe,
         None => {
             s.check_recipient(&address, smtputf8)?;
@@ -318,6 +336,14 @@ impl Session<'_> {
         found
     }
 
+    /// The sender of our own address verification, if `address` is one.
+    fn probe(&self, address: &[u8]) -> Option<Vec<u8>> {
+        if self.config().stand_alone {
+            return None;
+        }
+        self.server.probe.plain(&self.server.rewrite, address)
+    }
+
     /// Whether trivial-rewrite(8) takes the address for one.
     fn resolves(&self, sender: &[u8], address: &[u8], smtputf8: bool) -> bool {
         if address.is_empty() {
@@ -329,6 +355,13 @@ impl Session<'_> {
         }
         let domain = resolved.recipient.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
         smtputf8 || !resolved.recipient.contains(&b'@') || domain.is_ascii()
+    }
+
+    /// As Postfix: a second MAIL is refused, yet BODY, RET and SMTPUTF8 of the first are gone.
+    fn forget_parameters(&mut self) {
+        if let Some(mail) = &mut self.mail {
+            (mail.smtputf8, mail.encoding, mail.ret) = (false, None, None);
+        }
     }
 
     fn limit_messages(&mut self) -> Result<(), Stop> {
@@ -414,11 +447,9 @@ impl Session<'_> {
 
     /// local_header_rewrite_clients: whose headers are completed with our domain.
     fn rewrite_context(&mut self) -> Result<&'static str, Stop> {
-        if self.config().stand_alone {
-            return Ok("local");
-        }
+        let Some(clients) = &self.server.rewrite_clients else { return Ok("local") };
         let facts = super::facts(self.server, &self.who, self.mail.as_ref(), About::default());
-        let local = self.server.rewrite_clients.matches(&facts)?;
+        let local = clients.matches(&facts)?;
         Ok(if local { "local" } else { "remote" })
     }
 
@@ -449,6 +480,7 @@ impl Session<'_> {
             overshoot: 0,
             arrival: time::now(),
             smtputf8: p.smtputf8,
+            require_tls: p.require_tls,
             encoding: p.encoding,
             envelope_id: p.envelope_id,
             ret: p.ret,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::log::Fatal;
 use crate::mail::client::{Client, ErrorClass, Login};
 use crate::mail::reply::Reply;
@@ -29,6 +30,8 @@ macro_rules! protocol {
     };
 }
 
+mod attribute;
+mod auth;
 mod bdat;
 mod chat;
 mod commands;
@@ -38,6 +41,7 @@ mod esmtp;
 mod etrn;
 mod footer;
 mod greeting;
+mod haproxy;
 mod helo;
 mod limits;
 mod mail;
@@ -49,6 +53,7 @@ mod starttls;
 mod tally;
 mod vrfy;
 mod xclient;
+mod xforward;
 
 pub use server::Server;
 
@@ -67,6 +72,8 @@ pub(crate) enum Stop {
     End(StreamEnd),
     /// The command went well, and its answer was given in another way.
     Silent,
+    /// XCLIENT: the session begins anew, with another client.
+    Restart,
     /// A table that we depend on cannot be asked: `421 4.3.0 … Server local data error`.
     Data,
     /// The session ends, and the log has said why.
@@ -106,6 +113,8 @@ pub(crate) struct Who {
     pub(crate) protocol: &'static str,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) login: Option<Login>,
+    /// Who the client is by its certificate.
+    pub(crate) identity: Identity,
     /// The command in progress, or what came after it: for logs.
     pub(crate) place: &'static str,
     /// The client talked when it was not its turn.
@@ -147,8 +156,16 @@ pub(crate) struct Session<'s> {
     /// The client was refused when it connected: this was the greeting.
     pub(crate) denied: Option<Vec<u8>>,
     pub(crate) xclient_allowed: bool,
+    /// smtpd_authorized_xclient_hosts could not be asked.
+    pub(crate) xclient_unknown: bool,
     pub(crate) xforward_allowed: bool,
+    /// smtpd_authorized_xforward_hosts could not be asked.
+    pub(crate) xforward_unknown: bool,
+    /// What XFORWARD said of the next message, or of the one under way.
+    pub(crate) forwarded: Option<Box<xforward::Forwarded>>,
     pub(crate) too_many_errors: bool,
+    /// A line ended in LF alone, and the log is to say so (smtpd_forbid_bare_newline = note).
+    pub(crate) noted_bare_newline: bool,
     /// How many transactions this session has begun.
     pub(crate) transactions: u32,
     /// Bytes of the content under way, in whole lines.
@@ -174,6 +191,10 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
         etrn: about.etrn,
         tls: who.tls.as_ref(),
         login: who.login.as_ref(),
+        login_unknown: match who.identity {
+            Identity::Unknown(error) => Some(error),
+            _ => None,
+        },
         pipelined: who.pipelined,
         in_transaction: mail.is_some(),
         proxied: false,
@@ -184,9 +205,10 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
 /// One stage of the restrictions: `check!(self, check_helo, About { … })`.
 macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
+        let Some(policy) = &$s.server.policy else { return Ok(()) };
         let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
         let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
-        let result = $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
+        let result = policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
         $s.after_check(result)
     }};
 }
@@ -199,6 +221,7 @@ impl<'s> Session<'s> {
             protocol: "SMTP",
             tls: None,
             login: None,
+            identity: Identity::Nobody,
             place: "CONNECT",
             pipelined: false,
         };
@@ -219,8 +242,12 @@ impl<'s> Session<'s> {
             discard_unknown: false,
             denied: None,
             xclient_allowed: false,
+            xclient_unknown: false,
             xforward_allowed: false,
+            xforward_unknown: false,
+            forwarded: None,
             too_many_errors: false,
+            noted_bare_newline: false,
             transactions: 0,
             content_size: 0,
             content_rest: 0,
@@ -263,6 +290,7 @@ impl<'s> Session<'s> {
         self.announced_size = 0;
         self.auth_parameter = None;
         self.chunks = Chunks::None;
+        self.forwarded = None;
         self.actions = Actions::default();
         self.content_size = 0;
         self.content_rest = 0;
@@ -321,6 +349,11 @@ impl<'s> Session<'s> {
         self.say(&reply)
     }
 
+    /// Remembers, for the last line of the log, that a line ended in LF alone.
+    pub(crate) fn note_bare_newline(&mut self, seen: bool) {
+        self.noted_bare_newline |= seen && self.bare_newline == BareNewline::Note;
+    }
+
     pub(crate) fn bare_newline_reply(&self) -> Reply {
         let config = self.config();
         let code = config.smtpd_forbid_bare_newline_reject_code;
@@ -358,29 +391,36 @@ impl Smtpd {
         self.server.warn_of_space();
     }
 
-    /// A table that has changed since it was opened.
-    pub fn changed_table(&self) -> Option<Vec<u8>> {
-        self.server.opener.changed()
+    /// A table or a file of TLS that has changed since it was opened, in words for the log.
+    pub fn changed(&self) -> Option<Vec<u8>> {
+        let table = self.server.opener.changed().map(|table| fill!("table {}", table));
+        let renewal = self.server.renewal.as_ref();
+        table.or_else(|| renewal.and_then(|renewal| renewal.due(crate::sys::time::now())))
     }
 
     /// Serves one client, to the end.
     pub fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        if connection.is_stdin() && self.server.config.stand_alone {
-            return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
-        }
         self.server.check_notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
-        let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));
-        greeting::serve(&self.server, stream, client, origin)
+        let fd = match connection.output {
+            None => TimedFd::new(connection.fd, patience),
+            Some(output) => TimedFd::of_pair(connection.fd, output, patience),
+        };
+        greeting::serve(&self.server, SmtpStream::new(fd), client, origin)
     }
 
     /// Serves one client of which all is known, to the end: the socket and the name service are not
     /// asked.
-    pub fn serve_known(&self, fd: OwnedFd, client: Client) -> Result<(), Fatal> {
+    pub fn serve_known(
+        &self,
+        fd: OwnedFd,
+        client: Client,
+        origin: peer::Origin,
+    ) -> Result<(), Fatal> {
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(fd, patience));
-        greeting::serve(&self.server, stream, client, peer::Origin::Direct)
+        greeting::serve(&self.server, stream, client, origin)
     }
 
     /// Closes connections to other services whose time is over; when to come again.

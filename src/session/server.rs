@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::probe::Probe;
 use crate::config::Config;
+use crate::config::dialect::Change;
+use crate::identity::Users;
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -16,7 +18,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
-use crate::tls::{Switches, TlsServer};
+use crate::tls::{Renewal, SessionKeeper, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
 /// Lists that say to whom or to what something applies.
@@ -37,8 +39,11 @@ pub struct Server {
     pub(crate) config: Rc<Config>,
     pub(crate) opener: Opener,
     pub(crate) lists: Lists,
-    pub(crate) policy: Policy,
-    pub(crate) rewrite_clients: RewriteClients,
+    /// The restrictions. None in stand-alone mode: whoever runs us has written what he sends, and
+    /// may not read our tables.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) users: Option<Users>,
+    pub(crate) rewrite_clients: Option<RewriteClients>,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
     pub(crate) probe: Probe,
@@ -47,6 +52,8 @@ pub struct Server {
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
+    /// Files of TLS that may be renewed.
+    pub(crate) renewal: Option<Renewal>,
     /// smtpd_forbid_bare_newline
     bare_newline: BareNewline,
     /// What cleanup(8) is to do, as receive_override_options leaves it.
@@ -62,21 +69,34 @@ pub struct Server {
 impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
-        let mut opener = Opener::new(config);
+        Self::open_beside(config, Opener::new(config), Box::new(Tlsmgr::new(config)))
+    }
+
+    /// The same with these neighbours: whoever only looks at the configuration asks none.
+    pub(crate) fn open_beside(
+        config: &Rc<Config>,
+        mut opener: Opener,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
-        let policy = Policy::compile(config, &mut opener)?;
-        let rewrite_clients = RewriteClients::open(config, &mut opener)?;
+        let (policy, users, rewrite_clients) = if config.stand_alone {
+            (None, None, None)
+        } else {
+            let policy = Policy::compile(config, &mut opener)?;
+            let users = Users::open(config, &mut opener)?;
+            (Some(policy), users, Some(RewriteClients::open(config, &mut opener)?))
+        };
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
             spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
-        let switches = Switches::of(config)?;
-        let tls = if switches.use_tls {
-            TlsServer::prepare(config, &switches, Box::new(Tlsmgr::new(config)))
-        } else {
-            None
-        };
+        let mut switches = Switches::of(config)?;
+        if config.stand_alone {
+            switches = Switches::default();
+        }
+        let tls =
+            if switches.use_tls { TlsServer::prepare(config, &switches, tlsmgr) } else { None };
         let discard_maps = Maps::open(
             &mut opener,
             "smtpd_discard_ehlo_keyword_address_maps",
@@ -89,23 +109,27 @@ impl Server {
             &config.smtpd_reject_footer_maps,
             Request::default(),
         )?;
-        warn_of_what_is_missing(config);
+        if !config.stand_alone {
+            warn_of_what_is_missing(config);
+        }
         Ok(Self {
             lists,
             policy,
+            users,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
-            anvil: counts_anything(config).then(|| Anvil::new(config)),
+            anvil: (counts_anything(config) && !config.stand_alone).then(|| Anvil::new(config)),
             probe: Probe::new(config),
             command_filter,
             discard_maps,
             footers,
             switches,
+            renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
             autodetect_utf8: autodetects_utf8(config),
-            lacks_filter: lacks_filter(config),
+            lacks_filter: lacks_filter(config) && !config.stand_alone,
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
             config: Rc::clone(config),
@@ -209,6 +233,7 @@ impl Lists {
 fn bare_newline(config: &Config) -> Result<BareNewline, Fatal> {
     let value = &config.smtpd_forbid_bare_newline;
     BareNewline::parse(value)
+        .filter(|mode| *mode != BareNewline::Note || config.does(Change::BareNewlineNote))
         .ok_or_else(|| fatal!("bad parameter value: 'smtpd_forbid_bare_newline = {}'", value))
 }
 
@@ -272,6 +297,7 @@ fn warn_of_what_is_missing(config: &Config) {
         ("smtpd_milters", &config.smtpd_milters),
         ("smtpd_milter_maps", &config.smtpd_milter_maps),
         ("smtpd_proxy_filter", &config.smtpd_proxy_filter),
+        ("tls_server_sni_maps", &config.tls_server_sni_maps),
     ] {
         if !value.is_empty() {
             warning!("{} is set, but this version of smtpd-rs has no support for it", name);

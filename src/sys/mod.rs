@@ -3,6 +3,7 @@
 pub mod descriptor;
 pub mod errno;
 pub mod file;
+pub mod held_file;
 pub mod hosts_file;
 pub mod interfaces;
 pub mod lock;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod pause;
 pub mod pcre;
 pub mod process;
+pub mod random;
 pub mod regex;
 pub mod service_socket;
 pub mod time;
