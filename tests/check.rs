@@ -3,8 +3,6 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
-#[path = "support/shapes.rs"]
-mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

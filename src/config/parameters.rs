@@ -95,11 +95,11 @@ macro_rules! parameters {
         ];
 
         impl Parameters {
-            /// Evaluates all parameters in order.
-            pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Self, Fatal> {
+            /// Evaluates all parameters in order. They are large: on the stack there is one copy.
+            pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Box<Self>, Fatal> {
                 let mut rows = TABLE.iter();
                 $( let $name = loader.load::<kinds::$kind>(next(&mut rows))?; )*
-                Ok(Self { $( $name, )* })
+                Ok(Box::new(Self { $( $name, )* }))
             }
         }
     };

@@ -72,11 +72,23 @@ fn key_value(text: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     Ok((key, trim_end(trim_start(value))))
 }
 
+/// White space, quote and backslash.
+static ODD: [bool; 256] = {
+    let mut odd = [false; 256];
+    let bytes = b" \t\n\x0b\x0c\r\"\\";
+    let mut at = 0;
+    while at < bytes.len() {
+        odd[bytes[at] as usize] = true;
+        at += 1;
+    }
+    odd
+};
+
 /// Parts `text` at the first white space or byte of `ends` outside quotes; `None` where a quote
 /// is not closed. A backslash hides the byte after it.
 pub(super) fn quoted_key<'a>(text: &'a [u8], ends: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     // Most keys have neither quote nor backslash.
-    let first = text.iter().position(|byte| is_space(byte) || b"\"\\".contains(byte));
+    let first = text.iter().position(|byte| ODD[usize::from(*byte)]);
     if ends.is_empty() && first.is_none_or(|at| is_space(&text[at])) {
         return Some(text.split_at(first.unwrap_or(text.len())));
     }

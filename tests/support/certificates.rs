@@ -1,5 +1,8 @@
 //! Keys and certificates of the private world: a CA, the server, and clients of all kinds.
 
+#[path = "shapes.rs"]
+mod shapes;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -14,8 +17,6 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name};
-
-use super::shapes;
 
 /// What makes one leaf certificate different from another.
 struct Leaf {

@@ -15,6 +15,5 @@ pub(crate) mod mask;
 pub(crate) mod namespaces;
 pub(crate) mod player;
 pub(crate) mod sendmail;
-pub(crate) mod shapes;
 pub(crate) mod transcript;
 pub(crate) mod world;

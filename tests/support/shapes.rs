@@ -9,7 +9,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage};
 use openssl::x509::{X509, X509Builder, X509Extension, X509Name};
 
-use super::certificates::{Words, begin, ec_key, words_of};
+use super::{Words, begin, ec_key, words_of};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
