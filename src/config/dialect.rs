@@ -167,6 +167,8 @@ changes! {
     DatabaseTypeOfAliases: "3.11";
     /// Whether a command is UTF-8 is looked at up to its first NUL.
     Utf8UntilNul: "3.9";
+    /// permit_sasl_authenticated takes the login of XCLIENT even where smtpd_sasl_auth_enable is off.
+    XclientLoginPermits: "3.7.12" "3.8.7" "3.9.1" "3.10";
     /// The server may show its key without a certificate (with OpenSSL 3.2).
     RawKeyOffered: "3.9";
     /// A name that a client asks for is shown though it has no certificates.

@@ -7,6 +7,7 @@ use super::eval::{At, Eval, Outcome, Stop, Verdict};
 use super::lookup::{self, Keys};
 use super::{Class, Facts};
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::log::Fatal;
 use crate::mail::client::{Client, ErrorClass, NameStatus};
 use crate::matchlist::{Kind, MatchList};
@@ -86,10 +87,10 @@ impl Clients {
         Ok(true)
     }
 
-    /// Whether the client has logged in, and not as anybody. As Postfix 3.7: what XCLIENT LOGIN
+    /// Whether the client has logged in, and not as anybody. As Postfix 3.7.11: what XCLIENT LOGIN
     /// says counts only where clients can log in.
     pub(crate) fn is_authenticated(&self, facts: &Facts<'_>) -> Result<bool, TableError> {
-        if !self.config.has_logins() {
+        if !self.config.has_logins() && !self.config.does(Change::XclientLoginPermits) {
             return Ok(false);
         }
         match (facts.login, facts.login_unknown) {

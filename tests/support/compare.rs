@@ -87,7 +87,8 @@ pub(crate) struct Difference {
 
 impl Known {
     /// Reads `known.txt`: `[transcript]`, lines of reason, lines with `- ` or `+ `, and `mended:` with
-    /// the releases in which there is no difference any more.
+    /// the releases in which there is no difference any more. `[transcript 3.10]` takes the place of
+    /// `[transcript]` beside that release and newer ones.
     pub(crate) fn parse(text: &str) -> Result<Known, String> {
         let mut known = Known::default();
         let mut name = String::new();
@@ -117,6 +118,16 @@ impl Known {
 
     /// Those that are there beside this release of Postfix.
     pub(crate) fn beside(mut self, release: &str) -> Known {
+        let branch = parts(release).0;
+        let special: Vec<_> = self.0.keys().filter(|name| name.contains(' ')).cloned().collect();
+        for name in special {
+            let Some(entry) = self.0.remove(&name) else { continue };
+            if let Some((transcript, _)) =
+                name.split_once(' ').filter(|(_, since)| branch >= parts(since).0)
+            {
+                self.0.insert(transcript.to_owned(), entry);
+            }
+        }
         self.0.retain(|_, entry| !is_mended(&entry.mended, release));
         self
     }

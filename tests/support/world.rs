@@ -270,6 +270,7 @@ impl World {
                 let dir = self.dir.join(&name);
                 fs::create_dir(&dir)?;
                 symlink(self.dir.join("libexec").join(program), dir.join("smtpd"))?;
+                symlink(self.dir.join("libexec/master"), dir.join("master"))?;
                 let mut main = self.main_cf()?;
                 writeln!(main, "daemon_directory = {}", dir.display())?;
                 writeln!(main, "syslog_name = t{}", port(at, side))?;
