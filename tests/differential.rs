@@ -300,6 +300,9 @@ fn untrue(side: &str, transcript: &Transcript, run: &Run) -> Vec<String> {
             complaints.extend(difference);
         }
     }
+    if transcript.wants_notices() && !run.has_notices {
+        complaints.push(format!("{side}: no notice was sent"));
+    }
     if let Some(missing) = compare::first_missing(&transcript.log, &run.log) {
         complaints.push(format!("{side}: this line is not in the log, or not in this order:"));
         complaints.push(format!("  {missing}"));

@@ -7,9 +7,11 @@
 //!
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
-use super::link::{Connection, Endpoint, Manner};
+use super::link::{Connection, Endpoint, Manner, errno};
 use crate::config::Config;
 use crate::log::Fatal;
+
+use crate::sys::errno::errno_text;
 use crate::text::printable::make_printable;
 use crate::wire::attr::{Attr, encode};
 use crate::wire::record;
@@ -89,24 +91,44 @@ impl Cleanup {
             .ok_or_else(|| fatal!("unable to connect to the public {} service", service))
     }
 
+    /// Begins a message of our own, if cleanup(8) is there now; else it is not sent, and the log
+    /// says so.
+    pub fn post(config: &Config, flags: u32) -> Result<Option<Self>, Fatal> {
+        let service = &config.cleanup_service_name;
+        let endpoint = Endpoint::Postfix(fill!("public/{}", service));
+        let manner = Manner::of_services(config, "cleanup_protocol");
+        let connection = match Connection::open(&endpoint, &manner) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let error = errno_text(errno(&error));
+                warning!("connect to {}: {}", endpoint.name(), error);
+                warning!("postmaster notify: {}", error);
+                return Ok(None);
+            }
+        };
+        let begun = Self::begin(connection, &manner, flags, config.smtputf8_enable);
+        begun.map(Some).ok_or_else(|| fatal!("unable to contact the {} service", service))
+    }
+
     fn over(
         endpoint: &Endpoint,
         manner: &Manner,
         flags: u32,
         utf8: bool,
     ) -> Result<Option<Self>, Fatal> {
-        let mut connection = Connection::open_patiently(endpoint, manner)?;
+        let connection = Connection::open_patiently(endpoint, manner)?;
+        Ok(Self::begin(connection, manner, flags, utf8))
+    }
+
+    fn begin(mut connection: Connection, manner: &Manner, flags: u32, utf8: bool) -> Option<Self> {
         let announced = connection.read_values(true, |scan| {
             scan.expect("protocol", "cleanup_protocol")?;
             Ok(scan.text("queue_id")?.to_vec())
         });
-        let Ok(queue_id) = announced else { return Ok(None) };
-        if !is_queue_id(&queue_id) {
-            return Ok(None);
-        }
+        let queue_id = announced.ok().filter(|id| is_queue_id(id))?;
         let mut buffer = Vec::with_capacity(1024);
         encode(manner.form, &[Attr::int("flags", flags as i32)], &mut buffer);
-        Ok(Some(Self { connection, queue_id, buffer, failed: false, utf8 }))
+        Some(Self { connection, queue_id, buffer, failed: false, utf8 })
     }
 
     /// The queue id: letters and digits.

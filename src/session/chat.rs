@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::footer;
+use super::notify::History;
 use crate::config::Config;
 use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
@@ -28,13 +29,20 @@ pub(crate) struct Chat<'s> {
     pub(crate) stream: SmtpStream,
     config: &'s Config,
     footers: &'s Maps,
+    /// What was said so far, for notices to the postmaster.
+    pub(crate) history: History,
     /// A 421 or 521 was said: no more commands are read.
     pub(crate) hang_up: bool,
 }
 
 impl<'s> Chat<'s> {
-    pub(crate) fn new(stream: SmtpStream, config: &'s Config, footers: &'s Maps) -> Self {
-        Self { stream, config, footers, hang_up: false }
+    pub(crate) fn new(
+        stream: SmtpStream,
+        config: &'s Config,
+        footers: &'s Maps,
+        history: History,
+    ) -> Self {
+        Self { stream, config, footers, history, hang_up: false }
     }
 
     /// Time for the next read or write: each for itself, or all together.
@@ -66,10 +74,12 @@ impl<'s> Chat<'s> {
             let shown = &line[..line.len().min(30)];
             let shown = printable(shown, b'?', self.config.smtputf8_enable);
             self.skip_line(limit)?;
+            self.history.heard(&line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
             return Ok(Said { line, bare_newline: false });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
+        self.history.heard(&line);
         Ok(Said { line, bare_newline })
     }
 
@@ -98,6 +108,9 @@ impl<'s> Chat<'s> {
             soften(&mut text);
         }
         let out = lines(&text);
+        for line in out.strip_suffix(b"\r\n").unwrap_or(&out).split(|byte| *byte == b'\n') {
+            self.history.said(line.strip_suffix(b"\r").unwrap_or(line));
+        }
         if self.config.smtpd_per_request_deadline {
             self.be_patient();
         }

@@ -1,5 +1,6 @@
 //! THE TABLE of SMTP commands, and what becomes of a line that a client sends.
 
+use super::notify::without_secret;
 use super::{Session, Stop};
 use super::{bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
 use crate::mail::client::ErrorClass;
@@ -86,6 +87,7 @@ fn rset(s: &mut Session<'_>, args: &Args) -> Answer {
     if args.count() != 0 {
         return protocol!("501 5.5.4 Syntax: RSET");
     }
+    s.flush_history()?;
     s.reset_mail();
     Ok(reply!("250 2.0.0 Ok"))
 }
@@ -112,6 +114,7 @@ pub(crate) enum Next {
 /// Reads commands and answers them until the session ends.
 pub(crate) fn run(s: &mut Session<'_>) -> Result<(), Stop> {
     while !s.chat.hang_up {
+        s.flush_history()?;
         if s.tally.errors >= s.config().smtpd_hard_error_limit {
             s.too_many_errors = true;
             s.blame(ErrorClass::Protocol);
@@ -131,7 +134,7 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     crate::sys::watchdog::reset();
     let said = s.chat.read(s.bare_newline, &s.who.client.namaddr)?;
     if crate::log::verbose() > 0 {
-        info!("< {}: {}", s.who.client.namaddr, said.line);
+        info!("< {}: {}", s.who.client.namaddr, &*without_secret(&said.line));
     }
     if said.bare_newline && s.bare_newline == BareNewline::Reject {
         s.refuse_bare_newline()?;

@@ -41,6 +41,7 @@ mod greeting;
 mod helo;
 mod limits;
 mod mail;
+mod notify;
 pub mod peer;
 mod probe;
 mod received;
@@ -56,6 +57,7 @@ use bdat::Chunks;
 use chat::Chat;
 use ehlo::Discard;
 use mail::Mail;
+use notify::Classes;
 use tally::Tally;
 
 /// Why a command has no `2xx`, or the session ends.
@@ -140,6 +142,8 @@ pub(crate) struct Session<'s> {
     pub(crate) memo: Memo,
     pub(crate) actions: Actions,
     pub(crate) tally: Tally,
+    /// What went wrong since the last message or notice.
+    pub(crate) blamed: Classes,
     pub(crate) bare_newline: BareNewline,
     pub(crate) discard: Discard,
     /// smtpd_discard_ehlo_keyword_address_maps could not be asked.
@@ -214,6 +218,7 @@ impl<'s> Session<'s> {
             memo: Memo::default(),
             actions: Actions::default(),
             tally: Tally::new(),
+            blamed: Classes::default(),
             bare_newline: BareNewline::Accept,
             discard: Discard::default(),
             discard_unknown: false,
@@ -245,9 +250,8 @@ impl<'s> Session<'s> {
     }
 
     /// Remembers who is to blame (notify_classes).
-    #[expect(clippy::unused_self, reason = "one place for what notices to postmaster will need")]
     pub(crate) fn blame(&mut self, class: ErrorClass) {
-        let _ = class;
+        self.blamed.add(class);
     }
 
     /// Ends the transaction before its last reply is said: a footer may still name its addresses.
@@ -271,6 +275,9 @@ impl<'s> Session<'s> {
 
     /// HANGUP in an access table: the client hears nothing more.
     fn after_check(&mut self, result: Result<(), Refusal>) -> Result<(), Stop> {
+        for class in std::mem::take(&mut self.memo.blamed) {
+            self.blame(class);
+        }
         if self.actions.hang_up {
             self.chat.stream.abandon();
             return Err(Stop::Quiet);
@@ -368,7 +375,7 @@ impl Smtpd {
         if connection.is_stdin() && self.server.config.stand_alone {
             return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
         }
-        self.server.check_notify_classes()?;
+        self.server.notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));

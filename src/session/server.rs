@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
 use crate::ipc::anvil::Anvil;
@@ -104,7 +105,7 @@ impl Server {
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
-            autodetect_utf8: autodetects_utf8(config),
+            autodetect_utf8: autodetects_utf8(config, "smtpd"),
             lacks_filter: lacks_filter(config),
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
@@ -123,18 +124,9 @@ impl Server {
         }
     }
 
-    /// notify_classes has only words that Postfix knows. As Postfix: found out with the first
-    /// client.
-    pub(crate) fn check_notify_classes(&self) -> Result<(), Fatal> {
-        const KNOWN: [&str; 8] =
-            ["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"];
-        let list = &self.config.notify_classes;
-        for word in words(list, COMMA_SPACE) {
-            if !KNOWN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {
-                return Err(fatal!("unknown notify_classes value \"{}\" in \"{}\"", word, list));
-            }
-        }
-        Ok(())
+    /// notify_classes. As Postfix: a word that it does not know is found out with the first client.
+    pub(crate) fn notify_classes(&self) -> Result<Classes, Fatal> {
+        Classes::parse(&self.config.notify_classes)
     }
 
     /// Whether a handshake can be made.
@@ -250,9 +242,10 @@ fn cleanup_flags(config: &Config) -> Result<u32, Fatal> {
 }
 
 /// smtputf8_autodetect_classes
-fn autodetects_utf8(config: &Config) -> bool {
-    words(&config.smtputf8_autodetect_classes, COMMA_SPACE)
-        .any(|word| word.eq_ignore_ascii_case(b"smtpd") || word.eq_ignore_ascii_case(b"all"))
+pub(super) fn autodetects_utf8(config: &Config, class: &str) -> bool {
+    let mut words = words(&config.smtputf8_autodetect_classes, COMMA_SPACE);
+    let class = class.as_bytes();
+    words.any(|word| word.eq_ignore_ascii_case(class) || word.eq_ignore_ascii_case(b"all"))
 }
 
 /// Mail must pass a filter that this version cannot ask (unless milter_default_action says that

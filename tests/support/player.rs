@@ -25,6 +25,8 @@ pub(crate) struct Run {
     pub(crate) log: Vec<String>,
     /// The queue files, one after the other.
     pub(crate) queue: Vec<String>,
+    /// Among them are mails that smtpd itself sent.
+    pub(crate) has_notices: bool,
 }
 
 /// How to know that a reply is complete.
@@ -67,14 +69,16 @@ pub(crate) fn play(
         world.wait_for_ends(at, side, number + 1);
     }
     run.log = world.log(at, side);
-    run.collect(world, at, side);
+    let notices = world.notices(transcript, at, side);
+    run.has_notices = !notices.is_empty();
+    run.collect(world, at, side, notices);
     run
 }
 
 impl Run {
     /// Gets the queue files, and masks everything.
-    fn collect(&mut self, world: &World, at: usize, side: Side) {
-        let mut ids: Vec<String> = Vec::new();
+    fn collect(&mut self, world: &World, at: usize, side: Side, notices: Vec<String>) {
+        let mut ids = notices;
         for line in self.dialogue.iter().chain(&self.log) {
             let id = world.mask.queue_id(line).map(str::to_owned);
             ids.extend(id.filter(|id| id != "NOQUEUE" && !ids.contains(id)));

@@ -30,6 +30,9 @@ pub(crate) struct Transcript {
     pub(crate) source: Vec<String>,
 }
 
+/// What stands for the listener's port in a transcript's settings.
+pub(crate) const PORT: &str = "@port@";
+
 /// One connection.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Session {
@@ -125,6 +128,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Transcript> {
 }
 
 impl Transcript {
+    /// Whether smtpd is to send mails of its own: to a recipient named by [`PORT`].
+    pub(crate) fn wants_notices(&self) -> bool {
+        self.main_cf.iter().any(|(_, value)| value.contains(PORT))
+    }
+
     /// Reads a transcript from the text of a file.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Transcript, BadLine> {
         let mut reader = Reader {

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{Group, User, chown};
 
 use super::mask::Mask;
-use super::transcript::{Session, Transcript};
+use super::transcript::{PORT, Session, Transcript};
 use super::{certificates, dns};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -37,6 +37,8 @@ pub(crate) enum Side {
 const FIRST_PORT: u16 = 27_000;
 /// How much higher the port of a second listener is, with the same settings.
 const SECOND: u16 = 1_000;
+/// What a notice to the postmaster has in it.
+const NOTICE: &[u8] = b"Transcript of session follows.";
 /// A plain listener of the installed smtpd, to see that master is there.
 const READY_PORT: u16 = 26_999;
 
@@ -290,7 +292,8 @@ impl World {
             }
             writeln!(master, "  -o syslog_name=t{port}")?;
             for (name, value) in &transcript.main_cf {
-                writeln!(master, "  -o {{ {name} = {} }}", self.fill(value, at))?;
+                let value = self.fill(value, at).replace(PORT, &port.to_string());
+                writeln!(master, "  -o {{ {name} = {value} }}")?;
             }
         }
         Ok(())
@@ -417,6 +420,29 @@ impl World {
         let Ok(output) = output else { return Vec::new() };
         let lines = output.stdout.split(|byte| *byte == b'\n');
         lines.map(super::transcript::show).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The messages whose recipient names the listener (`@port@`): those that smtpd itself sends.
+    pub(crate) fn notices(&self, transcript: &Transcript, at: usize, side: Side) -> Vec<String> {
+        if !transcript.wants_notices() {
+            return Vec::new();
+        }
+        let wanted = port(at, side).to_string().into_bytes();
+        let Ok(queue) = fs::read_dir(self.dir.join("spool/incoming")) else { return Vec::new() };
+        let mut found: Vec<(SystemTime, String)> = queue
+            .flatten()
+            .filter(|entry| {
+                let content = fs::read(entry.path()).unwrap_or_default();
+                let named = content.windows(wanted.len()).any(|part| part == wanted);
+                named && content.windows(NOTICE.len()).any(|part| part == NOTICE)
+            })
+            .filter_map(|entry| {
+                let time = entry.metadata().ok()?.modified().ok()?;
+                Some((time, entry.file_name().into_string().ok()?))
+            })
+            .collect();
+        found.sort();
+        found.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Keeps the directory, and says where it is.
