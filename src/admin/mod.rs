@@ -6,6 +6,8 @@
 //! 64 (wrong usage; sysexits.h).
 #![forbid(unsafe_code)]
 
+mod parameters;
+
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -29,12 +31,20 @@ pub struct Verb {
 }
 
 /// THE TABLE of verbs.
-pub static VERBS: &[Verb] = &[Verb {
-    name: "version",
-    summary: "which program this is, and which OpenSSL it uses",
-    help: "usage: smtpd-rs version\n\nPrints the program's version and that of its OpenSSL.\n",
-    run: version,
-}];
+pub static VERBS: &[Verb] = &[
+    Verb {
+        name: "parameters",
+        summary: "what main.cf says, as postconf(1) shows it",
+        help: parameters::HELP,
+        run: parameters::parameters,
+    },
+    Verb {
+        name: "version",
+        summary: "which program this is, and which OpenSSL it uses",
+        help: "usage: smtpd-rs version\n\nPrints the program's version and that of its OpenSSL.\n",
+        run: version,
+    },
+];
 
 /// Why a verb ends early.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,14 @@
 mod accounts;
 mod networks;
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
 
 pub(super) use self::networks::addresses_of;
 use super::compat::Level;
+use super::dialect::{Change, Release};
+use super::installed::{self, Installed};
 use super::main_cf::Dictionary;
 use super::ports::KnownPorts;
 use crate::log::{self, Fatal};
@@ -21,6 +25,12 @@ pub(crate) type Settled<'a> = &'a mut dyn FnMut(&log::Settings) -> Result<(), Fa
 pub(crate) struct Facts<'a> {
     /// Not this machine, but the one of unit tests.
     imagined: bool,
+    /// Everything is to be as Postfix has it, also what has no effect here.
+    thorough: bool,
+    installed: Option<Installed>,
+    makedefs: Option<Vec<u8>>,
+    /// The release that we speak as.
+    pub(super) release: Release,
     config_directory: Vec<u8>,
     settled: Option<Settled<'a>>,
     noted: Vec<(&'static str, Vec<u8>)>,
@@ -53,7 +63,9 @@ const NOTED: &[&str] = &[
     "default_verp_delimiters",
     "inet_interfaces",
     "inet_protocols",
+    "known_tcp_ports",
     "mail_owner",
+    "mail_version",
     "maillog_file",
     "maillog_file_prefixes",
     "mydomain",
@@ -65,6 +77,7 @@ const NOTED: &[&str] = &[
     "relayhost",
     "setgid_group",
     "smtpd_enforce_tls",
+    "smtpd_rs_dialect",
     "smtpd_tls_security_level",
     "smtpd_tls_wrappermode",
     "smtpd_use_tls",
@@ -79,10 +92,19 @@ impl<'a> Facts<'a> {
         Self { imagined: false, settled: Some(settled), ..Self::imagined(config_directory) }
     }
 
+    /// Those of this machine, with what has no effect here; nobody is told when they are settled.
+    pub(super) fn of_this_machine_in_full(config_directory: &[u8]) -> Self {
+        Self { imagined: false, thorough: true, ..Self::imagined(config_directory) }
+    }
+
     /// Those of a machine that has the loopback addresses and no accounts.
     pub(super) fn imagined(config_directory: &[u8]) -> Self {
         Self {
             imagined: true,
+            thorough: false,
+            installed: None,
+            makedefs: None,
+            release: Release::DEFAULT,
             config_directory: config_directory.to_vec(),
             settled: None,
             noted: Vec::with_capacity(NOTED.len()),
@@ -106,8 +128,19 @@ impl<'a> Facts<'a> {
     /// What happens before the parameter `name` is loaded.
     pub(super) fn before(&mut self, name: &str, dictionary: &mut Dictionary) -> Result<(), Fatal> {
         match name {
+            "syslog_facility" => {
+                let dialect = self.noted("smtpd_rs_dialect").to_vec();
+                self.choose_dialect(&dialect, dictionary)?;
+                if self.release.does(Change::ProcessNameFixed) {
+                    dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
+                }
+                Ok(())
+            }
             "inet_protocols" => self.set_facility(),
-            "myhostname" => self.find_families(),
+            "myhostname" => {
+                self.ports = KnownPorts::parse(self.noted("known_tcp_ports"));
+                self.find_families()
+            }
             "mail_name" => self.check_names(),
             "mynetworks" => {
                 self.check_accounts()?;
@@ -148,19 +181,103 @@ impl<'a> Facts<'a> {
         dictionary: &Dictionary,
     ) -> Result<Option<Vec<u8>>, Fatal> {
         Ok(match name {
-            "mail_version" if !self.imagined => installed_version(dictionary)?,
+            "mail_version" => self.installed(dictionary)?.version.clone(),
+            "daemon_directory" => self.installed(dictionary)?.daemon_directory.clone(),
             "myhostname" => Some(self.host_name(dictionary)?),
             "mydomain" => Some(domain_of(self.noted("myhostname")).to_vec()),
             "mynetworks" => Some(self.networks(self.noted("mynetworks_style"))?),
+            "tls_eecdh_auto_curves" | "tls_ffdhe_auto_groups" => self.groups_of_openssl(name),
+            name if OF_THE_BUILD.contains(&name) => self.built_with(name, dictionary)?,
             _ => None,
         })
+    }
+
+    /// The Postfix that is installed.
+    fn installed(&mut self, dictionary: &Dictionary) -> Result<&Installed, Fatal> {
+        if self.installed.is_none() {
+            self.installed = Some(match self.imagined {
+                true => Installed::default(),
+                false => Installed::find(dictionary.evaluated(b"daemon_directory")?),
+            });
+        }
+        Ok(self.installed.get_or_insert_default())
+    }
+
+    /// The release that we speak as: that of smtpd_rs_dialect, or the installed one.
+    fn choose_dialect(&mut self, dialect: &[u8], dictionary: &Dictionary) -> Result<(), Fatal> {
+        let release = if dialect.is_empty() {
+            let installed = self.installed(dictionary)?.version.clone();
+            Release::parse(&installed.unwrap_or_else(|| self.noted("mail_version").to_vec()))
+        } else {
+            let release = Release::parse(dialect);
+            let release = release.ok_or_else(|| {
+                fatal!(
+                    "{}: parameter smtpd_rs_dialect: bad parameter value: {}",
+                    self.file(),
+                    dialect
+                )
+            })?;
+            Some(release)
+        };
+        self.release = release.unwrap_or(self.release);
+        Ok(())
+    }
+
+    /// The same, of values that are not loaded.
+    pub(super) fn choose_release(&mut self, dictionary: &Dictionary) -> Result<(), Fatal> {
+        let dialect = dictionary.evaluated(b"smtpd_rs_dialect")?.unwrap_or_default();
+        self.choose_dialect(&dialect, dictionary)
+    }
+
+    /// Our addresses, and so our networks.
+    pub(super) fn find_networks(&mut self) -> Result<(), Fatal> {
+        self.find_families()?;
+        self.find_interfaces()
+    }
+
+    /// What Postfix was built with. It is looked up only for whom it matters to: smtpd itself
+    /// needs none of these values but as parts of others.
+    fn built_with(
+        &mut self,
+        name: &str,
+        dictionary: &Dictionary,
+    ) -> Result<Option<Vec<u8>>, Fatal> {
+        let matters = match name {
+            "default_database_type" => {
+                self.release.does(Change::DatabaseTypeOfAliases)
+                    && !dictionary.is_set(b"alias_maps")
+                    && !dictionary.is_set(b"local_recipient_maps")
+            }
+            _ => false,
+        };
+        if self.imagined || !(self.thorough || matters || dictionary.mentions(name)) {
+            return Ok(None);
+        }
+        if self.makedefs.is_none() {
+            let directory = dictionary.evaluated(b"meta_directory")?;
+            let directory = directory.unwrap_or_else(|| b"/etc/postfix".to_vec());
+            let path = fill!("{}/makedefs.out", directory);
+            let text = crate::sys::file::read(OsStr::from_bytes(&path));
+            self.makedefs = Some(text.unwrap_or_default());
+        }
+        let makedefs = self.makedefs.as_deref().unwrap_or_default();
+        if makedefs.is_empty() { Ok(None) } else { Ok(installed::built_with(makedefs, name)) }
+    }
+
+    /// What Postfix has for groups of key exchange where its OpenSSL is 3.5 or newer.
+    fn groups_of_openssl(&self, name: &str) -> Option<Vec<u8>> {
+        if !self.release.does(Change::GroupsOfOpenSsl) || openssl::version::number() < 0x3050_0000 {
+            return None;
+        }
+        let groups: &[u8] =
+            if name == "tls_eecdh_auto_curves" { b"?X25519MLKEM768:DEFAULT" } else { b"" };
+        Some(groups.to_vec())
     }
 
     /// Remembers a value.
     pub(super) fn note(&mut self, name: &'static str, value: &[u8]) -> Result<(), Fatal> {
         match name {
             "compatibility_level" => self.level = Level::parse(value)?,
-            "known_tcp_ports" => self.ports = KnownPorts::parse(value),
             "smtputf8_enable" if !self.imagined => log::set_utf8(value == b"yes"),
             name if NOTED.contains(&name) => self.noted.push((name, value.to_vec())),
             _ => {}
@@ -274,24 +391,15 @@ fn domain_of(host: &[u8]) -> &[u8] {
     memchr::memchr(b'.', host).map_or(DEFAULT_DOMAIN, |dot| &host[dot + 1..])
 }
 
-/// The version that stands in the programs of the installed Postfix.
-fn installed_version(dictionary: &Dictionary) -> Result<Option<Vec<u8>>, Fatal> {
-    let directory = dictionary.evaluated(b"daemon_directory")?;
-    let row = super::parameters::TABLE.iter().find(|row| row.name == "daemon_directory");
-    let directory = directory.unwrap_or_else(|| row.map_or("", |row| row.default).into());
-    let Ok(path) = String::from_utf8(fill!("{}/master", directory)) else { return Ok(None) };
-    let Ok(program) = crate::sys::file::read(path) else { return Ok(None) };
-    Ok(version_in(&program).map(<[u8]>::to_vec))
-}
-
-fn version_in(program: &[u8]) -> Option<&[u8]> {
-    const MARK: &[u8] = b"mail_version=";
-    let start = memchr::memmem::find(program, MARK)? + MARK.len();
-    let version = program.get(start..)?;
-    let version = &version[..memchr::memchr(0, version)?];
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    (!version.is_empty() && version.len() <= 100 && version.iter().all(plain)).then_some(version)
-}
+/// Paths and names that Postfix has compiled in, by distribution.
+const OF_THE_BUILD: &[&str] = &[
+    "command_directory",
+    "data_directory",
+    "default_database_type",
+    "meta_directory",
+    "queue_directory",
+    "shlib_directory",
+];
 
 /// Whether `name` can be the name of a host; says why not in the log.
 fn is_host_name(name: &[u8]) -> bool {
@@ -307,7 +415,6 @@ fn is_host_name(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use super::*;
 
     fn fatal(main_cf: &str) -> String {
         String::from_utf8(Config::of_text(main_cf).unwrap_err().0).unwrap()
@@ -350,17 +457,5 @@ mod tests {
             fatal("syslog_facility = x"),
             "file /etc/postfix/main.cf: parameter syslog_facility: unrecognized value: x"
         );
-    }
-
-    #[test]
-    fn the_version_is_found_in_a_program() {
-        assert_eq!(version_in(b"\0mail_version=3.7.11\0x"), Some(&b"3.7.11"[..]));
-        assert_eq!(
-            version_in(b"mail_version=3.12-20260821-NONPROD\0"),
-            Some(&b"3.12-20260821-NONPROD"[..])
-        );
-        assert_eq!(version_in(b"mail_version=\0"), None);
-        assert_eq!(version_in(b"mail_version=3.7"), None);
-        assert_eq!(version_in(b""), None);
     }
 }

@@ -332,7 +332,7 @@ fn relation_operator<'t>(
     let (operator, rest) = text.split_at(end);
     let Some((_, comparison)) = COMPARISONS.iter().find(|(name, _)| *name == operator) else {
         return Err(wrong(fill!(
-            "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected at: \"...{}}>>>{}\"",
+            "\"==\" or \"!=\"\" or \"<\"\" or \"<=\"\" or \">=\"\" or \">\" expected at: \"...{}}>>>{}\"",
             left,
             shown(text)
         )));
@@ -454,7 +454,7 @@ mod tests {
         assert_eq!(expand("${a b}"), "? attribute name syntax error at: \"...a>>> b\"");
         assert_eq!(
             expand("${{a} =~ {b}}"),
-            "? \"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected at: \"...a}>>>=~ {b}\""
+            "? \"==\" or \"!=\"\" or \"<\"\" or \"<=\"\" or \">=\"\" or \">\" expected at: \"...a}>>>=~ {b}\""
         );
         assert_eq!(expand("${{a} ==size {b}}"), "? bad operator suffix at: \"...==>>>size\"");
         assert_eq!(expand("${{a} == b}"), "? \"{expression}\" expected at: \"...{a} ==>>> b\"");

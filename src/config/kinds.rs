@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::computed::Facts;
+use super::dialect::{Former, Instead};
 use super::main_cf::{Dictionary, is_space};
 use super::parameters::Parameter;
 use crate::log::Fatal;
@@ -55,12 +56,37 @@ kinds! {
 pub struct Loader<'a, 'b> {
     pub(super) dictionary: &'a mut Dictionary,
     pub(super) facts: &'a mut Facts<'b>,
+    /// Those of the table that may still be met.
+    pub(super) formers: &'static [Former],
 }
 
 impl Loader<'_, '_> {
     /// Evaluates one parameter.
     pub fn load<K: Kind>(&mut self, row: &Parameter) -> Result<K::Value, Fatal> {
         self.facts.before(row.name, self.dictionary)?;
+        match self.instead(row.name) {
+            None => self.read::<K>(row),
+            Some(Instead::Default(default)) => self.read::<K>(&Parameter { default, ..*row }),
+            Some(Instead::Value(default)) => {
+                let theirs = self.dictionary.take(row.name);
+                let value = K::load(self, &Parameter { default, ..*row });
+                self.dictionary.put_back(row.name, theirs);
+                value
+            }
+        }
+    }
+
+    /// What the release that we speak as has in place of the row's default.
+    fn instead(&mut self, name: &str) -> Option<Instead> {
+        let mut instead = None;
+        while let Some(former) = self.formers.first().filter(|former| former.name == name) {
+            self.formers = &self.formers[1..];
+            instead = instead.or_else(|| former.in_release(self.facts.release));
+        }
+        instead
+    }
+
+    fn read<K: Kind>(&mut self, row: &Parameter) -> Result<K::Value, Fatal> {
         K::load(self, row).or_else(|error| {
             if self.facts.must_be_right() {
                 return Err(error);

@@ -23,7 +23,7 @@ pub struct Dictionary {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+pub(super) struct Entry {
     text: Cow<'static, [u8]>,
     /// By main.cf or `-o`, not as a default.
     set: bool,
@@ -71,6 +71,28 @@ impl Dictionary {
     pub fn set_default(&mut self, name: &'static str, text: Cow<'static, [u8]>) {
         let entry = Entry { text, set: false };
         self.entries.insert(Cow::Borrowed(name.as_bytes()), entry);
+    }
+
+    /// Takes `name` out, to be put back.
+    pub(super) fn take(&mut self, name: &str) -> Option<Entry> {
+        self.entries.remove(name.as_bytes())
+    }
+
+    /// Puts back what [`Dictionary::take`] gave.
+    pub(super) fn put_back(&mut self, name: &'static str, entry: Option<Entry>) {
+        self.entries.remove(name.as_bytes());
+        if let Some(entry) = entry {
+            self.entries.insert(Cow::Borrowed(name.as_bytes()), entry);
+        }
+    }
+
+    /// Whether a text of main.cf or `-o` asks for the value of `name`.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        let mut texts = self.entries.values().filter(|entry| entry.set).map(|entry| &*entry.text);
+        texts.any(|text| {
+            memchr::memchr(b'$', text).is_some()
+                && memchr::memmem::find(text, name.as_bytes()).is_some()
+        })
     }
 
     /// Sets what the operand of `-o` says: `name = value`.

@@ -3,8 +3,11 @@
 
 pub mod compat;
 mod computed;
+pub mod dialect;
 pub mod expand;
+mod installed;
 pub mod kinds;
+pub mod listing;
 pub mod main_cf;
 pub mod parameters;
 mod ports;
@@ -12,10 +15,11 @@ mod ports;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::compat::Level;
 use self::computed::Facts;
+use self::dialect::{Change, Release};
 use self::kinds::Loader;
 use self::main_cf::Dictionary;
 pub use self::parameters::Parameters;
@@ -29,6 +33,8 @@ pub struct Config {
     dictionary: Dictionary,
     level: Level,
     ports: KnownPorts,
+    /// The release of Postfix that we speak as (smtpd_rs_dialect).
+    pub release: Release,
     /// The service field of master.cf (`-n`), as `smtp` or `127.0.0.1:2525`.
     pub service_name: Vec<u8>,
     /// Directory of main.cf.
@@ -55,6 +61,11 @@ impl Deref for Config {
     fn deref(&self) -> &Parameters {
         &self.parameters
     }
+}
+
+/// The directory of main.cf, as the environment has it.
+pub fn directory() -> PathBuf {
+    std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
@@ -99,7 +110,11 @@ impl Config {
         mut facts: Facts<'_>,
     ) -> Result<Self, Fatal> {
         source.dictionary.set(b"service_name", service_name);
-        let mut loader = Loader { dictionary: &mut source.dictionary, facts: &mut facts };
+        let mut loader = Loader {
+            dictionary: &mut source.dictionary,
+            facts: &mut facts,
+            formers: dialect::DEFAULTS,
+        };
         let mut parameters = Parameters::load(&mut loader)?;
         if parameters.myorigin.starts_with(b"/") {
             parameters.myorigin = origin_in_file(&parameters.myorigin)?;
@@ -108,6 +123,7 @@ impl Config {
             parameters,
             dictionary: source.dictionary,
             level: facts.level,
+            release: facts.release,
             ports: std::mem::take(&mut facts.ports),
             service_name: service_name.to_vec(),
             config_directory: source.config_directory,
@@ -127,6 +143,11 @@ impl Config {
             error!("{}", error.0);
             None
         })
+    }
+
+    /// Whether the release that we speak as does what `change` says.
+    pub fn does(&self, change: Change) -> bool {
+        self.release.does(change)
     }
 
     /// Whether main.cf or `-o` sets the parameter (compatibility_level).
@@ -195,5 +216,9 @@ mod tests {
     fn the_process_is_smtpd() {
         let config = Config::of_text("smtpd_banner = $process_name $service_name").unwrap();
         assert_eq!(config.smtpd_banner, b"smtpd smtp");
+        let renamed = "process_name = x\nsmtpd_banner = $process_name\n";
+        assert_eq!(Config::of_text(renamed).unwrap().smtpd_banner, b"x");
+        let renamed = format!("smtpd_rs_dialect = 3.12\n{renamed}");
+        assert_eq!(Config::of_text(&renamed).unwrap().smtpd_banner, b"smtpd");
     }
 }

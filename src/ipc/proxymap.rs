@@ -8,7 +8,7 @@
 //! | answer  | `status`, `value` | `status`, `flags`, `value` |
 //!
 //! A server takes its own form only, and answers the other with status 3, an invalid request. So
-//! the first table that is opened finds out which form it is; mail_version says where to begin.
+//! the first table that is opened finds out which form it is; the installed release says where to begin.
 //!
 //! Source: Postfix, `src/global/dict_proxy.c`, `src/proxymap/proxymap.c`.
 
@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use super::link::{Endpoint, Link, Manner};
 use crate::config::Config;
+use crate::config::dialect::{Change, Release};
 use crate::log::Fatal;
 use crate::wire::attr::Attr;
 
@@ -76,13 +77,8 @@ enum Form {
 
 impl Form {
     /// What a release speaks.
-    fn of_version(mail_version: &[u8]) -> Self {
-        let mut numbers = mail_version.split(|byte| !byte.is_ascii_digit()).map(|digits| {
-            std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok())
-        });
-        let major = numbers.next().flatten().unwrap_or(0);
-        let minor = numbers.next().flatten().unwrap_or(0);
-        if (major, minor) >= (3, 11) { Self::New } else { Self::Old }
+    fn of_release(release: Release) -> Self {
+        if release.does(Change::ProxymapTellsFlags) { Self::New } else { Self::Old }
     }
 
     fn other(self) -> Self {
@@ -125,14 +121,14 @@ impl ProxyMap {
         let service = &config.proxymap_service_name;
         let endpoint = Endpoint::Postfix(fill!("private/{}", service));
         let manner = Manner::of_services(config, "proxymap_protocol");
-        Self::over(Link::new(endpoint, manner), service, &config.mail_version)
+        Self::over(Link::new(endpoint, manner), service, config.release)
     }
 
-    fn over(link: Link, service: &[u8], mail_version: &[u8]) -> Self {
+    fn over(link: Link, service: &[u8], release: Release) -> Self {
         Self {
             link,
             service: service.to_vec(),
-            form: Cell::new(Form::of_version(mail_version)),
+            form: Cell::new(Form::of_release(release)),
             certain: Cell::new(false),
             opened: RefCell::default(),
         }
@@ -279,7 +275,8 @@ mod tests {
         counted::start();
         captured::take();
         let manner = manner(attr::Form::Null, "proxymap_protocol");
-        ProxyMap::over(Link::new(service.endpoint(), manner), b"proxymap", version.as_bytes())
+        let release = Release::parse(version.as_bytes()).unwrap();
+        ProxyMap::over(Link::new(service.endpoint(), manner), b"proxymap", release)
     }
 
     fn open_old() -> Act {
@@ -414,9 +411,9 @@ mod tests {
             ("3.11.0", Form::New),
             ("3.12-20260821", Form::New),
             ("4.0.0", Form::New),
-            ("", Form::Old),
         ] {
-            assert_eq!(Form::of_version(version.as_bytes()), form, "{version}");
+            let release = Release::parse(version.as_bytes()).unwrap();
+            assert_eq!(Form::of_release(release), form, "{version}");
         }
     }
 }

@@ -28,13 +28,14 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The date in the form `Mon,  9 Nov 2026 15:35:14 +0100 (CET)`, with a blank before days of one
-/// digit. As Postfix up to 3.8: `mail_date()`.
-pub fn mail_date(time: &LocalTime) -> Vec<u8> {
+/// digit, or with a zero (`two_digits`). As Postfix: `mail_date()`.
+pub fn mail_date(time: &LocalTime, two_digits: bool) -> Vec<u8> {
     let minutes = time.offset / 60;
+    let day = if two_digits { format!("{:02}", time.day) } else { format!("{:2}", time.day) };
     let date = format!(
-        "{}, {:2} {} {} {:02}:{:02}:{:02} {:+03}{:02} (",
+        "{}, {} {} {} {:02}:{:02}:{:02} {:+03}{:02} (",
         DAYS[usize::from(time.weekday % 7)],
-        time.day,
+        day,
         MONTHS[usize::from(time.month.wrapping_sub(1) % 12)],
         time.year,
         time.hour,
@@ -86,18 +87,24 @@ mod tests {
 
     #[test]
     fn a_day_of_one_digit_has_a_blank_before_it() {
-        assert_eq!(mail_date(&at(11, 9, 1, 0, "UTC")), b"Mon,  9 Nov 2026 05:35:04 +0000 (UTC)");
-        assert_eq!(mail_date(&at(11, 23, 1, 0, "UTC")), b"Mon, 23 Nov 2026 05:35:04 +0000 (UTC)");
+        assert_eq!(
+            mail_date(&at(11, 9, 1, 0, "UTC"), false),
+            b"Mon,  9 Nov 2026 05:35:04 +0000 (UTC)"
+        );
+        assert_eq!(
+            mail_date(&at(11, 23, 1, 0, "UTC"), true),
+            b"Mon, 23 Nov 2026 05:35:04 +0000 (UTC)"
+        );
     }
 
     #[test]
     fn the_zone_is_given_in_hours_and_minutes_and_by_name() {
         assert_eq!(
-            mail_date(&at(1, 3, 6, 20700, "+0545")),
+            mail_date(&at(1, 3, 6, 20700, "+0545"), false),
             b"Sat,  3 Jan 2026 05:35:04 +0545 (+0545)"
         );
         assert_eq!(
-            mail_date(&at(12, 31, 4, -12600, "NST")),
+            mail_date(&at(12, 31, 4, -12600, "NST"), false),
             b"Thu, 31 Dec 2026 05:35:04 -0330 (NST)"
         );
     }

@@ -88,10 +88,10 @@ impl Ret {
 
 /// Decodes the value of ENVID=: xtext of printable ASCII; `None` where it is malformed.
 ///
-/// An encoded NUL (`+00`) is malformed too, as in Postfix 3.12: a queue file cannot hold it.
-pub fn envelope_id(text: &[u8]) -> Option<Vec<u8>> {
+/// A tab may be in it where `with_tab`. An encoded NUL (`+00`) is malformed too, as in Postfix 3.12: a queue file cannot hold it.
+pub fn envelope_id(text: &[u8], with_tab: bool) -> Option<Vec<u8>> {
     let id = xtext::decode(text)?;
-    let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    let printable = |byte: &u8| (b' '..=b'~').contains(byte) || (with_tab && *byte == b'\t');
     (!id.is_empty() && id.iter().all(printable)).then_some(id)
 }
 
@@ -143,9 +143,11 @@ mod tests {
 
     #[test]
     fn an_envelope_id_is_printable_xtext() {
-        assert_eq!(envelope_id(b"a+2Bb+20c").unwrap(), b"a+b c");
+        assert_eq!(envelope_id(b"a+2Bb+20c", false).unwrap(), b"a+b c");
+        assert_eq!(envelope_id(b"a+09b", false), None);
+        assert_eq!(envelope_id(b"a+09b", true).unwrap(), b"a\tb");
         for bad in [&b""[..], b"a+", b"a+0a", b"a+zz", b"+e4", b"+00b"] {
-            assert_eq!(envelope_id(bad), None);
+            assert_eq!(envelope_id(bad, false), None);
         }
     }
 
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_encoded_nul_does_not_reach_the_queue_file() {
-        assert_eq!(envelope_id(b"a+00b"), None);
+        assert_eq!(envelope_id(b"a+00b", false), None);
         assert_eq!(original_recipient(b"rfc822;u+00@x"), None);
     }
 

@@ -100,7 +100,7 @@ impl MatchList {
         patterns: &[u8],
     ) -> Result<Self, Fatal> {
         let utf8 = config.smtputf8_enable;
-        let items = parse::items(opener, parameter, patterns, utf8)?;
+        let items = parse::items(opener, parameter, patterns, config)?;
         let parameter = parameter.as_bytes().to_vec();
         Ok(Self { parameter, items, parents: false, utf8, strict: false })
     }

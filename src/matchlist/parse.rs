@@ -6,6 +6,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
 use super::pattern::{Item, Pattern};
+use crate::config::Config;
+use crate::config::dialect::{Change, Release};
+use crate::config::main_cf::LogicalLines;
 use crate::log::Fatal;
 use crate::table::{Opener, Request};
 use crate::text::fold::fold;
@@ -19,9 +22,10 @@ pub(super) fn items(
     opener: &mut Opener,
     parameter: &str,
     text: &[u8],
-    utf8: bool,
+    config: &Config,
 ) -> Result<Vec<Item>, Fatal> {
-    let mut parser = Parser { opener, parameter, utf8, items: Vec::new() };
+    let (utf8, release) = (config.smtputf8_enable, config.release);
+    let mut parser = Parser { opener, parameter, utf8, release, items: Vec::new() };
     parser.add(text, true, 0)?;
     Ok(parser.items)
 }
@@ -30,6 +34,7 @@ struct Parser<'a> {
     opener: &'a mut Opener,
     parameter: &'a str,
     utf8: bool,
+    release: Release,
     items: Vec<Item>,
 }
 
@@ -40,18 +45,28 @@ impl Parser<'_> {
         while let Some((word, after)) = next_word(rest) {
             rest = after;
             if word.starts_with(b"#") {
-                warning!(
-                    "{}: comment at end of line is not supported: {} {}",
-                    self.parameter,
-                    word,
-                    rest
-                );
+                self.warn_of_comment(word, rest);
                 break;
             }
             let marks = word.iter().take_while(|byte| **byte == b'!').count();
             self.add_item(&word[marks..], wanted == (marks % 2 == 0), depth)?;
         }
         Ok(())
+    }
+
+    fn warn_of_comment(&self, word: &[u8], rest: &[u8]) {
+        let parameter = self.parameter;
+        if self.release.does(Change::PatternFilesAsMainCf) {
+            let rest = &rest[..rest.len().min(20)];
+            warning!(
+                "{}: #comment after other text is not allowed: {} {}...",
+                parameter,
+                word,
+                rest
+            );
+        } else {
+            warning!("{}: comment at end of line is not supported: {} {}", parameter, word, rest);
+        }
     }
 
     fn add_item(&mut self, item: &[u8], wanted: bool, depth: usize) -> Result<(), Fatal> {
@@ -74,7 +89,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Adds the items in a file: each line is a text; a line that begins with `#` is none.
+    /// Adds the items in a file: each logical line is a text. In older releases each line is one, but
+    /// for those that begin with `#`.
     fn add_file(
         &mut self,
         name: &[u8],
@@ -85,14 +101,23 @@ impl Parser<'_> {
         let mut text = Vec::new();
         file.read_to_end(&mut text)
             .map_err(|error| fatal!("match_list_parse: read file {}: {}", name, error))?;
+        if self.release.does(Change::PatternFilesAsMainCf) {
+            for line in LogicalLines::of(&text) {
+                self.add(until_nul(&line.text), wanted, depth + 1)?;
+            }
+            return Ok(());
+        }
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             if !line.starts_with(b"#") {
-                let end = memchr::memchr(0, line).unwrap_or(line.len());
-                self.add(&line[..end], wanted, depth + 1)?;
+                self.add(until_nul(line), wanted, depth + 1)?;
             }
         }
         Ok(())
     }
+}
+
+fn until_nul(line: &[u8]) -> &[u8] {
+    memchr::memchr(0, line).map_or(line, |end| &line[..end])
 }
 
 /// The first word, and what stands behind the separator after it.
@@ -115,7 +140,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::Config;
     use crate::log::captured;
     use crate::matchlist::MatchList;
     use crate::table::TableError;
@@ -188,6 +212,30 @@ mod tests {
             ["warning: some_list: comment at end of line is not supported: # two three"]
         );
         assert_eq!(list.matches_string(b"two"), Ok(false));
+    }
+
+    #[test]
+    fn files_have_logical_lines_from_3_8_on() {
+        let file = std::env::temp_dir().join(format!("smtpd-rs-lines-{}", std::process::id()));
+        fs::write(&file, "one\n  # three\n two,#x y z and more than twenty\n\nfi\0ve\n six\n")
+            .unwrap();
+        let config = Config::of_text("smtpd_rs_dialect = 3.8\n").unwrap();
+        let mut opener = Opener::new(&config);
+        captured::take();
+        let name = file.display().to_string();
+        let list = MatchList::strings(&mut opener, &config, "some_list", name.as_bytes()).unwrap();
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: some_list: #comment after other text is not allowed: #x y z and more than tw..."
+            ]
+        );
+        for (text, there) in
+            [("one", true), ("two", true), ("three", false), ("fi", true), ("six", false)]
+        {
+            assert_eq!(list.matches_string(text.as_bytes()), Ok(there), "{text}");
+        }
+        fs::remove_file(file).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::compile::{Argument, SearchKey};
 use super::eval::{At, Eval, Outcome, Verdict};
 use super::lookup::{self, Found, Keys};
 use super::{Class, Facts};
+use crate::config::dialect::Change;
 use crate::table::TableError;
 use crate::tls::TlsFacts;
 
@@ -50,7 +51,11 @@ impl Clients {
         self.note_old_digest();
         let certificate = tls.certificate_fingerprint.as_deref().unwrap_or_default();
         let key = tls.key_fingerprint.as_deref().unwrap_or_default();
-        for fingerprint in [certificate, key] {
+        let mut order = [certificate, key];
+        if self.config.does(Change::PublicKeyFirst) {
+            order.reverse();
+        }
+        for fingerprint in order {
             match self.relay_certificates.find(fingerprint) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Ok(true),

@@ -259,6 +259,17 @@ impl<'e> Eval<'e> {
         }
     }
 
+    /// A restriction that this release does not have any more; `instead` stands in quotes.
+    pub(crate) fn is_gone(&mut self, name: &str, instead: &str) -> Stop {
+        warning!(
+            "support for restriction \"{}\" has been removed in {} 3.9; instead, specify {}",
+            name,
+            self.policy.config.mail_name,
+            instead
+        );
+        self.server_error()
+    }
+
     /// A lookup for `name` failed: not the client's fault.
     pub(crate) fn lookup_failure(&mut self, name: &[u8]) -> Stop {
         let text = fill!("<{}>: Temporary lookup failure", name);

@@ -4,6 +4,7 @@ use super::Class;
 use super::compile::Argument;
 use super::eval::{At, Eval, Outcome, Verdict};
 use super::lookup::{self, Keys};
+use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::hostname::{mail_address, valid_address, valid_hostname, valid_utf8_hostname};
 
@@ -46,6 +47,10 @@ pub(crate) fn reject_non_fqdn_helo_hostname(e: &mut Eval<'_>, _: &At<'_>) -> Out
 
 /// Permits a client that gives an address without brackets.
 pub(crate) fn permit_naked_ip_address(e: &mut Eval<'_>) -> Outcome {
+    if e.policy.config.does(Change::OldRestrictionsGone) {
+        let instead = "\"permit_mynetworks\" or \"permit_sasl_authenticated\"";
+        return Err(e.is_gone("permit_naked_ip_address", instead));
+    }
     warning!(
         "restriction permit_naked_ip_address is deprecated. Use permit_mynetworks or \
          permit_sasl_authenticated instead"

@@ -2,6 +2,7 @@
 
 use super::Class;
 use super::eval::{At, Eval, Outcome, Stop, Verdict};
+use crate::config::dialect::Change;
 use crate::ipc::rewrite::Resolved;
 use crate::mail::address::domain;
 use crate::mail::client::ErrorClass;
@@ -38,6 +39,9 @@ fn reject_unauthorized(e: &mut Eval<'_>, code: i32, dsn: &[u8]) -> Outcome {
 pub(crate) fn check_relay_domains(e: &mut Eval<'_>, _: &At<'_>, name: &[u8]) -> Outcome {
     let Some(recipient) = e.facts.recipient else { return Ok(Verdict::Dunno) };
     let policy = e.policy;
+    if policy.config.does(Change::OldRestrictionsGone) {
+        return Err(e.is_gone("check_relay_domains", "\"reject_unauth_destination\""));
+    }
     if !policy.warned_of_check_relay_domains.replace(true) {
         warning!(
             "support for restriction \"check_relay_domains\" will be removed from {}; use \

@@ -14,7 +14,7 @@ mod privileges;
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use self::arguments::Arguments;
 use self::clients::Child;
 use self::listen::Transport;
 use self::master::Inheritance;
-use crate::config::{Config, Source};
+use crate::config::{self, Config, Source};
 use crate::log::{self, Fatal};
 use crate::session::Smtpd;
 use crate::stream::Connection;
@@ -103,8 +103,7 @@ fn life<P: Program>() -> Result<(), Fatal> {
 }
 
 fn configure(arguments: &mut Arguments) -> Result<Config, Fatal> {
-    let directory = env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from);
-    let mut source = Source::read(&directory)?;
+    let mut source = Source::read(&config::directory())?;
     arguments.apply(&mut source)?;
     let by_hand_allowed = arguments.by_hand || arguments.stdin;
     let mut config = Config::load(source, &arguments.service_name, |settings| {

@@ -22,6 +22,8 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
+    /// It was longer than line_length_limit, and was cut.
+    pub(crate) too_long: bool,
 }
 
 /// A client's connection as a dialogue.
@@ -76,11 +78,11 @@ impl<'s> Chat<'s> {
             self.skip_line(limit)?;
             self.history.heard(&line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
-            return Ok(Said { line, bare_newline: false });
+            return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
         self.history.heard(&line);
-        Ok(Said { line, bare_newline })
+        Ok(Said { line, bare_newline, too_long: false })
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

@@ -3,6 +3,7 @@
 use super::notify::without_secret;
 use super::{Session, Stop};
 use super::{bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
 use crate::text::printable::{escaped, printable};
@@ -45,6 +46,8 @@ pub(crate) struct Command {
     pub(crate) verb: &'static str,
     run: fn(&mut Session<'_>, &Args) -> Answer,
     flags: u8,
+    /// The command is not in all releases.
+    since: Option<Change>,
 }
 
 /// The command does nothing useful: too many of it are errors (smtpd_junk_command_limit).
@@ -72,6 +75,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("VRFY", vrfy::vrfy, LIMIT | LAST),
     command("ETRN", etrn::etrn, LIMIT),
     command("QUIT", quit, PRE_TLS),
+    Command { since: Some(Change::HelpCommand), ..command("HELP", help, PRE_TLS) },
 ];
 
 const fn command(
@@ -79,7 +83,7 @@ const fn command(
     run: fn(&mut Session<'_>, &Args) -> Answer,
     flags: u8,
 ) -> Command {
-    Command { verb, run, flags }
+    Command { verb, run, flags, since: None }
 }
 
 /// RSET (RFC 5321, section 4.1.1.5).
@@ -102,6 +106,14 @@ fn noop(_: &mut Session<'_>, _: &Args) -> Answer {
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
 fn quit(_: &mut Session<'_>, _: &Args) -> Answer {
     Ok(reply!("221 2.0.0 Bye"))
+}
+
+/// HELP: the names of all commands (RFC 5321, section 4.1.1.8).
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn help(_: &mut Session<'_>, _: &Args) -> Answer {
+    let mut verbs: Vec<&str> = COMMANDS.iter().map(|command| command.verb).collect();
+    verbs.sort_unstable();
+    Ok(reply!("214 2.0.0 Commands: {}", verbs.join(" ")))
 }
 
 /// Whether more commands are read.
@@ -136,24 +148,33 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     if crate::log::verbose() > 0 {
         info!("< {}: {}", s.who.client.namaddr, &*without_secret(&said.line));
     }
+    if said.too_long && s.config().does(Change::LongCommandRefused) {
+        s.blame(ErrorClass::Protocol);
+        s.say(&reply!("500 5.5.2 {} Error: command too long", s.config().myhostname))?;
+        return Ok(Next::Command);
+    }
     if said.bare_newline && s.bare_newline == BareNewline::Reject {
         s.refuse_bare_newline()?;
         return Ok(Next::End);
     }
+    s.note_bare_newline(said.bare_newline);
     if s.config().smtputf8_enable && std::str::from_utf8(&said.line).is_err() {
-        return refuse(s, &reply!("500 5.5.2 Error: bad UTF-8 syntax"));
+        return malformed(s, &reply!("500 5.5.2 Error: bad UTF-8 syntax"));
     }
     let line = filtered(s, said.line)?;
     let tokens = tokens(&line);
     let Some(verb) = tokens.first().map(|token| token.text.clone()) else {
-        return refuse(s, &reply!("500 5.5.2 Error: bad syntax"));
+        return malformed(s, &reply!("500 5.5.2 Error: bad syntax"));
     };
     if s.server.lists.noop_commands.matches_string(&verb).unwrap_or(false) {
         s.say(&reply!("250 2.0.0 Ok"))?;
         s.tally.junk(s.config().smtpd_junk_command_limit);
         return Ok(Next::Command);
     }
-    let row = COMMANDS.iter().position(|row| verb.eq_ignore_ascii_case(row.verb.as_bytes()));
+    let row = COMMANDS.iter().position(|row| {
+        verb.eq_ignore_ascii_case(row.verb.as_bytes())
+            && row.since.is_none_or(|change| s.config().does(change))
+    });
     s.tally.tried(row);
     let args = Args { line, tokens };
     match row {
@@ -272,6 +293,15 @@ fn deny(s: &mut Session<'_>) -> Result<Next, Stop> {
     s.say(&reply!("503 5.7.0 Error: access denied for {}", s.who.client.namaddr))?;
     s.tally.error();
     Ok(Next::Command)
+}
+
+/// A line that cannot be read as a command.
+fn malformed(s: &mut Session<'_>, reply: &Reply) -> Result<Next, Stop> {
+    if s.config().does(Change::MalformedCommandCounts) {
+        s.who.place = "UNKNOWN";
+        s.tally.tried(None);
+    }
+    refuse(s, reply)
 }
 
 /// Refuses a line for its form.

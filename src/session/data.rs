@@ -3,6 +3,7 @@
 use super::commands::{Answer, Args};
 use super::mail::queue_id_or_none;
 use super::{About, Session, Stop, received};
+use crate::config::dialect::Change;
 use crate::ipc::cleanup::{self, Cleanup, Outcome};
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
@@ -89,6 +90,7 @@ impl Session<'_> {
     pub(crate) fn took(&mut self, content: &Content, was_too_big: bool) {
         self.content_size = content.size();
         self.content_rest = content.pending() as u64;
+        self.note_bare_newline(content.bare_lf());
         if content.too_big() && !was_too_big {
             let id = queue_id_or_none(self.mail.as_ref());
             warning!("{}: queue file size limit exceeded", id);
@@ -101,6 +103,7 @@ impl Session<'_> {
         Content::new(Options {
             line_length_limit: usize::try_from(config.line_length_limit).unwrap_or(1),
             bare_newline: self.bare_newline,
+            one_mailbox_line: config.does(Change::OneMailboxLine),
             size_limit: u64::try_from(config.message_size_limit).ok().filter(|limit| *limit > 0),
         })
     }

@@ -6,6 +6,7 @@ use super::limits::Rate;
 use super::mail::{Mail, Recipient};
 use super::{About, Session, Stop};
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::mail::client::ErrorClass;
 use crate::mail::{dsn, path};
@@ -162,7 +163,7 @@ fn ret(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), 
 /// ENVID=xtext (RFC 3461, section 4.4)
 fn envelope_id(s: &mut Session<'_>, value: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
     needs_dsn(s)?;
-    match dsn::envelope_id(value) {
+    match dsn::envelope_id(value, s.config().does(Change::EnvelopeIdWithTab)) {
         Some(id) if p.envelope_id.is_none() => p.envelope_id = Some(id),
         _ => return protocol!("501 5.5.4 Bad ENVID parameter syntax"),
     }

@@ -8,6 +8,7 @@ use super::mail::queue_id_or_none;
 use super::notify::History;
 use super::server::Server;
 use super::{Session, Stop, peer};
+use crate::config::dialect::Change;
 use crate::log::Fatal;
 use crate::mail::client::{Client, ErrorClass};
 use crate::mail::reply::Reply;
@@ -30,7 +31,8 @@ pub(crate) fn serve(
     let end = s.talk(origin);
     let fatal = s.finish(end);
     if fatal.is_none() {
-        info!("disconnect from {}{}", s.who.client.namaddr, s.tally);
+        let notes = if s.noted_bare_newline { " notes=bare_lf" } else { "" };
+        info!("disconnect from {}{}{}", s.who.client.namaddr, s.tally, notes);
     }
     crate::log::set_verbose(usual);
     fatal.map_or(Ok(()), Err)
@@ -206,16 +208,21 @@ impl Session<'_> {
     /// `lost connection after RCPT from name[addr]`; with the size in the middle of a message.
     fn log_end(&self, reason: &str) {
         let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
+        let id = if self.config().does(Change::QueueIdAtTheEnd) {
+            fill!("{}: ", queue_id_or_none(self.mail.as_ref()))
+        } else {
+            Vec::new()
+        };
         let (command, rest) = match place {
             "DATA content" => ("DATA", 0),
             "BDAT content" => ("BDAT", self.content_rest),
             "END-OF-MESSAGE" if reason == "lost connection" => return,
             _ => {
-                info!("{} after {} from {}", reason, place, namaddr);
+                info!("{}{} after {} from {}", id, reason, place, namaddr);
                 return;
             }
         };
         let size = self.content_size + rest + self.chat.stream.unread().len() as u64;
-        info!("{} after {} ({} bytes) from {}", reason, command, size, namaddr);
+        info!("{}{} after {} ({} bytes) from {}", id, reason, command, size, namaddr);
     }
 }

@@ -1,5 +1,9 @@
 //! Limits that anvil(8) counts, over all sessions of a client.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::Session;
 use crate::ipc::anvil::Anvil;
 
@@ -31,7 +35,24 @@ impl Session<'_> {
         if excepted.matches_host(&client.name, &client.addr).unwrap_or(false) {
             return None;
         }
-        Some((anvil, fill!("{}:{}", self.config().service_name, client.addr)))
+        Some((anvil, fill!("{}:{}", self.config().service_name, self.counted_as())))
+    }
+
+    /// The network as which anvil(8) counts the client: that of the connection, whatever XCLIENT says
+    /// (smtpd_client_ipv4_prefix_length, smtpd_client_ipv6_prefix_length); by default, and always
+    /// before these parameters came, its address.
+    fn counted_as(&self) -> Vec<u8> {
+        let config = self.config();
+        let addr = &self.who.client.addr;
+        match self.who.client.socket_addr {
+            Some(IpAddr::V4(ip)) if config.smtpd_client_ipv4_prefix_length < 32 => {
+                network(ip.into(), config.smtpd_client_ipv4_prefix_length)
+            }
+            Some(IpAddr::V6(ip)) if config.smtpd_client_ipv6_prefix_length < 128 => {
+                network(ip.into(), config.smtpd_client_ipv6_prefix_length)
+            }
+            _ => addr.clone(),
+        }
     }
 
     /// Counts `rate`; the count where it is over its limit.
@@ -55,5 +76,29 @@ impl Session<'_> {
             Rate::NewTlsStatus => anvil.new_tls_status(&ident),
         }?;
         (count > limit).then_some(count)
+    }
+}
+
+/// `192.0.2.0/24`. A prefix below 0 is 0.
+fn network(ip: IpAddr, prefix: i32) -> Vec<u8> {
+    let prefix = u8::try_from(prefix).unwrap_or(0);
+    match IpNet::new(ip, prefix) {
+        Ok(network) => network.trunc().to_string().into_bytes(),
+        Err(_) => ip.to_string().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_be_counted_as_a_network() {
+        let of =
+            |ip: &str, prefix| String::from_utf8(network(ip.parse().unwrap(), prefix)).unwrap();
+        assert_eq!(of("192.0.2.77", 24), "192.0.2.0/24");
+        assert_eq!(of("2001:db8:1:2:3::4", 60), "2001:db8:1::/60");
+        assert_eq!(of("192.0.2.77", 0), "0.0.0.0/0");
+        assert_eq!(of("192.0.2.77", -1), "0.0.0.0/0");
     }
 }

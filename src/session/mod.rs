@@ -153,6 +153,8 @@ pub(crate) struct Session<'s> {
     pub(crate) xclient_allowed: bool,
     pub(crate) xforward_allowed: bool,
     pub(crate) too_many_errors: bool,
+    /// A line ended in LF alone, and the log is to say so (smtpd_forbid_bare_newline = note).
+    pub(crate) noted_bare_newline: bool,
     /// How many transactions this session has begun.
     pub(crate) transactions: u32,
     /// Bytes of the content under way, in whole lines.
@@ -226,6 +228,7 @@ impl<'s> Session<'s> {
             xclient_allowed: false,
             xforward_allowed: false,
             too_many_errors: false,
+            noted_bare_newline: false,
             transactions: 0,
             content_size: 0,
             content_rest: 0,
@@ -326,6 +329,11 @@ impl<'s> Session<'s> {
         self.blame(ErrorClass::Protocol);
         let reply = self.bare_newline_reply();
         self.say(&reply)
+    }
+
+    /// Remembers, for the last line of the log, that a line ended in LF alone.
+    pub(crate) fn note_bare_newline(&mut self, seen: bool) {
+        self.noted_bare_newline |= seen && self.bare_newline == BareNewline::Note;
     }
 
     pub(crate) fn bare_newline_reply(&self) -> Reply {

@@ -5,6 +5,7 @@
 
 use super::Session;
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::ipc::cleanup::{Cleanup, FLAG_AUTOUTF8, FLAG_FILTER, FLAG_MAP_OK, FLAG_MILTER};
 use crate::log::Fatal;
 use crate::mail::client::ErrorClass;
@@ -181,7 +182,8 @@ impl Session<'_> {
         to.record(b'S', &fill!("{}@{}", config.double_bounce_sender, config.myhostname));
         to.record(b'R', recipient);
         to.record(b'M', b"");
-        let date = date::mail_date(&time::local(now));
+        let two_digits = config.does(Change::TwoDigitDay);
+        let date = date::mail_date(&time::local(now), two_digits);
         for line in self.notice(to.queue_id(), &date, reason) {
             to.record(b'N', &line);
         }

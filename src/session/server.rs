@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -201,6 +202,7 @@ impl Lists {
 fn bare_newline(config: &Config) -> Result<BareNewline, Fatal> {
     let value = &config.smtpd_forbid_bare_newline;
     BareNewline::parse(value)
+        .filter(|mode| *mode != BareNewline::Note || config.does(Change::BareNewlineNote))
         .ok_or_else(|| fatal!("bad parameter value: 'smtpd_forbid_bare_newline = {}'", value))
 }
 

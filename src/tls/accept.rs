@@ -15,6 +15,7 @@ use super::loglevel::LogMask;
 use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
 use super::{Algorithm, TlsFacts, peer};
+use crate::config::dialect::{Change, Release};
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
 /// A handshake failed, and the log says why. The stream is closed: the client must be considered
@@ -150,7 +151,7 @@ impl TlsServer {
             facts.algorithm_bits = u32::try_from(bits.algorithm).unwrap_or(0);
         }
         if ssl.version2() == Some(SslVersion::TLS1_3) {
-            add_algorithms(&mut facts, ssl, certificate.as_deref());
+            add_algorithms(&mut facts, self.settings.release, ssl, certificate.as_deref());
         }
         if log.has(LogMask::SUMMARY) {
             info!("{}", facts.summary(namaddr));
@@ -179,14 +180,7 @@ impl TlsServer {
         facts.certificate_fingerprint = peer::certificate_fingerprint(certificate, engine.digest);
         facts.key_fingerprint = peer::key_fingerprint(certificate, engine.digest, legacy);
         if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
-            info!(
-                "{}: subject_CN={}, issuer={}, fingerprint={}, pkey_fingerprint={}",
-                namaddr,
-                facts.subject,
-                facts.issuer,
-                facts.certificate_fingerprint.as_deref().unwrap_or_default(),
-                facts.key_fingerprint.as_deref().unwrap_or_default()
-            );
+            info!("{}: {}", namaddr, facts.peer_words(self.settings.release));
         }
         if facts.trusted || !log.has(LogMask::UNTRUSTED) {
             return;
@@ -247,14 +241,29 @@ fn log_failure(error: StartError<Failure>, namaddr: &[u8]) {
     }
 }
 
-/// Key exchange and signatures, which only TLS 1.3 tells apart from the cipher. As Postfix 3.7: a
-/// resumed session shows the server's default key, though nobody signed.
-fn add_algorithms(facts: &mut TlsFacts, ssl: &SslRef, certificate: Option<&X509Ref>) {
-    facts.key_exchange = key_exchange(ssl);
+/// Key exchange and signatures, which only TLS 1.3 tells apart from the cipher. As older releases
+/// of Postfix: a resumed session shows the server's default key, though nobody signed.
+fn add_algorithms(
+    facts: &mut TlsFacts,
+    release: Release,
+    ssl: &SslRef,
+    certificate: Option<&X509Ref>,
+) {
+    facts.key_exchange =
+        if release.does(Change::GroupNames) { group(ssl) } else { key_exchange(ssl) };
+    if facts.resumed && release.does(Change::ResumedUnsigned) {
+        return;
+    }
     let ours = ssl.certificate().and_then(|certificate| certificate.public_key().ok());
     facts.server_signature = ours.map(|key| signature(&key, ffi::signature_digest(ssl, false)));
     let theirs = certificate.and_then(|certificate| certificate.public_key().ok());
     facts.client_signature = theirs.map(|key| signature(&key, ffi::signature_digest(ssl, true)));
+}
+
+/// The group as OpenSSL calls it.
+fn group(ssl: &SslRef) -> Option<Algorithm> {
+    ssl.peer_tmp_key().ok()?;
+    Some(Algorithm { name: ffi::negotiated_group(ssl), ..Algorithm::default() })
 }
 
 fn key_exchange(ssl: &SslRef) -> Option<Algorithm> {

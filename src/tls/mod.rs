@@ -9,6 +9,7 @@ mod certificates;
 mod ciphers;
 mod ffi;
 mod files;
+mod groups;
 mod loglevel;
 mod peer;
 mod protocols;

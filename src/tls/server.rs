@@ -28,7 +28,6 @@ use super::settings::{Certificates, Settings};
 use super::{Switches, peer, sound};
 use crate::config::Config;
 use crate::stream::log_library_errors;
-use crate::text::split::{COMMA_SPACE, words};
 
 /// TLS as a server has it.
 pub struct TlsServer {
@@ -167,9 +166,6 @@ fn is_sound(file: Option<&File>, proof: fn(&[u8]) -> bool) -> bool {
     file.is_none_or(|file| file.bytes.as_ref().is_ok_and(|bytes| proof(bytes)))
 }
 
-/// Curves that every OpenSSL knows.
-const CURVES: &[&[u8]] =
-    &[b"X25519", b"X448", b"prime256v1", b"secp521r1", b"secp384r1", b"P-256", b"P-384", b"P-521"];
 /// Digests that every OpenSSL knows.
 const DIGESTS: &[&[u8]] = &[b"md5", b"sha1", b"sha224", b"sha256", b"sha384", b"sha512"];
 
@@ -180,7 +176,7 @@ fn is_plain(settings: &Settings) -> bool {
         && settings.ssl_options.is_empty()
         && matches!(&settings.ticket_cipher[..], b"" | b"aes-256-cbc" | b"aes-128-cbc")
         && Protocols::parse(&settings.protocols).is_some()
-        && words(&settings.curves, COMMA_SPACE).all(|curve| CURVES.contains(&curve))
+        && settings.groups.are_plain()
         && DIGESTS.contains(&&settings.digest[..])
 }
 
@@ -277,7 +273,7 @@ fn build(
     load_dh(&mut ctx, files);
     for _ in 0..2 {
         // As Postfix, which has a second context for SNI: what is wrong is said twice.
-        set_curves(&mut ctx, &settings.curves);
+        settings.groups.set(&mut ctx);
     }
     set_verification(&mut ctx, settings, files);
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
@@ -417,26 +413,6 @@ fn load_dh(ctx: &mut SslContextBuilder, files: &Files) {
     };
     if !done {
         warning!("error configuring {} DH parameters", kind);
-        log_library_errors(&ErrorStack::get());
-    }
-}
-
-fn set_curves(ctx: &mut SslContextBuilder, list: &[u8]) {
-    let (mut known, mut unsupported) = (Vec::new(), false);
-    for name in words(list, COMMA_SPACE) {
-        match ffi::curve(name) {
-            None => warning!("ignoring unknown ECDHE curve \"{}\"", name),
-            // Tried alone: whether the library can, it says only so.
-            Some(curve) if ffi::set_groups(ctx, &mut [curve]) => known.push(curve),
-            Some(_) => unsupported = true,
-        }
-    }
-    if known.is_empty() {
-        if unsupported {
-            warning!("none of the configured ECDHE curves are supported");
-        }
-    } else if !ffi::set_groups(ctx, &mut known) {
-        warning!("failed to configure ECDHE curves");
         log_library_errors(&ErrorStack::get());
     }
 }

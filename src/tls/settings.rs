@@ -6,9 +6,11 @@ use openssl::ssl::SslOptions;
 
 use super::Switches;
 use super::ciphers::{CipherError, cipher_list};
+use super::groups::Groups;
 use super::loglevel::LogMask;
 use super::protocols;
 use crate::config::Config;
+use crate::config::dialect::{Change, Release};
 use crate::text::split::{COMMA_SPACE, words};
 
 /// Which certificates the server has.
@@ -23,6 +25,8 @@ pub(super) enum Certificates {
 /// All that a server needs to know, in plain values.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The release of Postfix as which we speak.
+    pub(super) release: Release,
     pub(super) log: LogMask,
     pub(super) service: Vec<u8>,
     pub(super) certificates: Certificates,
@@ -37,7 +41,7 @@ pub(super) struct Settings {
     pub(super) protocols: Vec<u8>,
     pub(super) grade: Vec<u8>,
     pub(super) ciphers: Result<Vec<u8>, CipherError>,
-    pub(super) curves: Vec<u8>,
+    pub(super) groups: Groups,
     pub(super) dh_file: Vec<u8>,
     pub(super) digest: Vec<u8>,
     pub(super) legacy_key_fingerprint: bool,
@@ -67,6 +71,7 @@ impl Settings {
             (&config.smtpd_tls_ciphers, &config.smtpd_tls_protocols)
         };
         Some(Self {
+            release: config.release,
             log: LogMask::parse(&config.smtpd_tls_loglevel),
             service: config.service_name.clone(),
             certificates,
@@ -79,7 +84,7 @@ impl Settings {
             protocols: protocols.clone(),
             grade: grade.clone(),
             ciphers: ciphers(config, grade, enforce, ask),
-            curves: config.tls_eecdh_auto_curves.clone(),
+            groups: Groups::of(config),
             dh_file: config.smtpd_tls_dh1024_param_file.clone(),
             digest: config.smtpd_tls_fingerprint_digest.clone(),
             legacy_key_fingerprint: config.tls_legacy_public_key_fingerprints,
@@ -155,11 +160,13 @@ fn ciphers(
     enforce: bool,
     ask: bool,
 ) -> Result<Vec<u8>, CipherError> {
+    let raised = config.does(Change::NoLowGrades);
+    let instead = |list| if raised { &config.tls_medium_cipherlist } else { list };
     let lists: [(&str, &[u8]); 5] = [
         ("high", &config.tls_high_cipherlist),
         ("medium", &config.tls_medium_cipherlist),
-        ("low", &config.tls_low_cipherlist),
-        ("export", &config.tls_export_cipherlist),
+        ("low", instead(&config.tls_low_cipherlist)),
+        ("export", instead(&config.tls_export_cipherlist)),
         ("null", &config.tls_null_cipherlist),
     ];
     let mut exclusions = config.smtpd_tls_exclude_ciphers.clone();

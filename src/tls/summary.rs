@@ -1,6 +1,7 @@
 //! A handshake in words: the line in the log, the lines in Received:.
 
 use super::{Algorithm, TlsFacts};
+use crate::config::dialect::{Change, Release};
 
 impl TlsFacts {
     /// The line that says all: `Anonymous TLS connection established from name[addr]: TLSv1.3 with
@@ -17,6 +18,23 @@ impl TlsFacts {
             line.extend_from_slice(words.unwrap_or_default().as_bytes());
         }
         line
+    }
+
+    /// Who the client proved to be: names and fingerprints of its certificate.
+    pub(super) fn peer_words(&self, release: Release) -> Vec<u8> {
+        let names = fill!("subject_CN={}, issuer={}", self.subject, self.issuer);
+        let certificate = self.certificate_fingerprint.as_deref().unwrap_or_default();
+        let key = self.key_fingerprint.as_deref().unwrap_or_default();
+        if !release.does(Change::FingerprintKinds) {
+            return fill!("{}, fingerprint={}, pkey_fingerprint={}", names, certificate, key);
+        }
+        let mut words = names;
+        for (what, fingerprint) in [("cert", certificate), ("pkey", key)] {
+            if !fingerprint.is_empty() {
+                words.extend(fill!(", {} fingerprint={}", what, fingerprint));
+            }
+        }
+        words
     }
 
     /// The lines of a Received: header that tell of TLS, each with its tab, without line ends
@@ -141,6 +159,19 @@ mod tests {
 
     fn text(lines: &[Vec<u8>]) -> Vec<String> {
         lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    }
+
+    #[test]
+    fn fingerprints_are_told_apart_from_3_9_on() {
+        let facts = TlsFacts {
+            subject: b"a".to_vec(),
+            issuer: b"b".to_vec(),
+            certificate_fingerprint: Some(b"AA".to_vec()),
+            ..TlsFacts::default()
+        };
+        let words = |release: &str| facts.peer_words(Release::parse(release.as_bytes()).unwrap());
+        assert_eq!(words("3.8"), b"subject_CN=a, issuer=b, fingerprint=AA, pkey_fingerprint=");
+        assert_eq!(words("3.9"), b"subject_CN=a, issuer=b, cert fingerprint=AA");
     }
 
     // These lines were seen with Postfix 3.7.11.

@@ -23,10 +23,13 @@ use openssl::ssl::{
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage};
 use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 
+use super::groups::Groups;
 use super::loglevel::LogMask;
 use super::server::TlsServer;
 use super::settings::{Certificates, Settings};
 use super::{CachePolicy, HandshakeFailed, SessionKeeper, TlsFacts, ffi};
+use crate::config::Config;
+use crate::config::dialect::Release;
 use crate::log::captured;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd, TimedFd};
 
@@ -203,6 +206,7 @@ impl Pki {
 
     fn settings(&self) -> Settings {
         Settings {
+            release: Release::DEFAULT,
             log: LogMask::parse(b"1"),
             service: b"smtp".to_vec(),
             certificates: Certificates::Pairs(vec![(
@@ -219,7 +223,7 @@ impl Pki {
             protocols: b">=TLSv1".to_vec(),
             grade: b"medium".to_vec(),
             ciphers: Ok(b"aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH".to_vec()),
-            curves: b"X25519 X448 prime256v1 secp521r1 secp384r1".to_vec(),
+            groups: Groups::of(&Config::of_text("").unwrap()),
             dh_file: Vec::new(),
             digest: b"sha256".to_vec(),
             legacy_key_fingerprint: false,
@@ -1136,7 +1140,10 @@ fn other_settings_are_checked_at_the_start_too() {
                 .to_owned(),
         ),
         (
-            Settings { curves: b"X25519 foo".to_vec(), ..s() },
+            Settings {
+                groups: Groups::of(&Config::of_text("tls_eecdh_auto_curves = X25519 foo").unwrap()),
+                ..s()
+            },
             true,
             "warning: ignoring unknown ECDHE curve \"foo\"".to_owned(),
         ),

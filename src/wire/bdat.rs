@@ -60,7 +60,12 @@ mod tests {
     use super::*;
 
     fn play(bare_newline: BareNewline, limit: usize, parts: &[&[u8]]) -> (Vec<String>, Content) {
-        let options = Options { line_length_limit: limit, bare_newline, size_limit: Some(10_000) };
+        let options = Options {
+            line_length_limit: limit,
+            bare_newline,
+            one_mailbox_line: false,
+            size_limit: Some(10_000),
+        };
         let mut content = Content::new(options);
         let mut out = vec![];
         for part in parts {
@@ -134,6 +139,7 @@ mod tests {
         let mut content = Content::new(Options {
             line_length_limit: 100,
             bare_newline: BareNewline::Accept,
+            one_mailbox_line: false,
             size_limit: Some(0),
         });
         let mut out = vec![];

@@ -32,12 +32,12 @@ pub enum BareNewline {
 }
 
 impl BareNewline {
-    /// Reads the value of smtpd_forbid_bare_newline, in any case, with the words that Postfix 3.7
-    /// knows.
+    /// Reads the value of smtpd_forbid_bare_newline, in any case.
     pub fn parse(text: &[u8]) -> Option<Self> {
         match text.to_ascii_lowercase().as_slice() {
             b"no" => Some(Self::Accept),
             b"yes" | b"normalize" => Some(Self::Normalize),
+            b"note" => Some(Self::Note),
             b"reject" => Some(Self::Reject),
             _ => None,
         }
@@ -51,6 +51,9 @@ pub struct Options {
     pub line_length_limit: usize,
     /// Lines without CR.
     pub bare_newline: BareNewline,
+    /// Only the first line can look like the separator of a mailbox, and its mark is a record of its
+    /// own. Else each line up to the first that does not look so.
+    pub one_mailbox_line: bool,
     /// Most bytes of content, counted as by [`Content::size`]; `None`: no limit.
     pub size_limit: Option<u64>,
 }
@@ -231,9 +234,15 @@ impl Content {
     fn first_line(&mut self, piece: &Piece<'_>, text: &[u8], out: &mut Vec<u8>) -> bool {
         let quotes = text.iter().take_while(|byte| **byte == b'>').count();
         if text.get(quotes..).is_some_and(|text| text.starts_with(b"From ")) {
+            if self.options.one_mailbox_line {
+                self.at_first_line = false;
+                record::encode(Record::PART, MAILBOX_LINE, out);
+                self.size = self.size.saturating_add(MAILBOX_LINE.len() as u64);
+                return false;
+            }
             // As Postfix 3.7: up to the first NUL, and the next line is a first line again.
             let shown = memchr(0, text).and_then(|end| text.get(..end)).unwrap_or(text);
-            let line = [b"X-Mailbox-Line: ", shown].concat();
+            let line = [MAILBOX_LINE, shown].concat();
             if self.may_store(&line) {
                 self.hidden_size = self.hidden_size.saturating_add(counted(&line));
                 record::encode(piece.kind(), &line, out);
@@ -276,6 +285,9 @@ impl Content {
         mem::take(&mut self.partial)
     }
 }
+
+/// What disarms a line that looks like the separator of a mailbox.
+const MAILBOX_LINE: &[u8] = b"X-Mailbox-Line: ";
 
 /// What a record adds to the size.
 #[inline]
@@ -333,7 +345,7 @@ pub(super) mod tests {
     const MODES: [BareNewline; 4] = [Accept, Normalize, Note, Reject];
 
     fn options(bare_newline: BareNewline) -> Options {
-        Options { line_length_limit: 2048, bare_newline, size_limit: None }
+        Options { line_length_limit: 2048, bare_newline, one_mailbox_line: false, size_limit: None }
     }
 
     /// What comes of `parts`: the records as text, `L` records with `~` at their end; the rest of
@@ -505,6 +517,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_line_that_looks_like_a_mailbox_is_marked_by_a_record_of_its_own() {
+        let options = Options { one_mailbox_line: true, ..options(Accept) };
+        let (records, _, content) = play(options, &[b">From a\r\nFrom b\r\n.\r\n"]);
+        assert_eq!(records, ["X-Mailbox-Line: ~", ">From a", "From b"]);
+        assert_eq!(content.size(), 16 + 9 + 8);
+    }
+
+    #[test]
     fn lines_that_look_like_a_mailbox_cannot_get_past_the_limit() {
         let options = Options { size_limit: Some(1000), ..options(Accept) };
         let input = [&b"From x\r\n".repeat(100)[..], b".\r\n"].concat();
@@ -515,12 +535,15 @@ pub(super) mod tests {
 
     #[test]
     fn known_words_choose_the_mode() {
-        for (word, mode) in
-            [("no", Accept), ("YES", Normalize), ("normalize", Normalize), ("Reject", Reject)]
-        {
+        for (word, mode) in [
+            ("no", Accept),
+            ("YES", Normalize),
+            ("normalize", Normalize),
+            ("Note", Note),
+            ("Reject", Reject),
+        ] {
             assert_eq!(BareNewline::parse(word.as_bytes()), Some(mode));
         }
-        assert_eq!(BareNewline::parse(b"note"), None);
         assert_eq!(BareNewline::parse(b""), None);
     }
 
@@ -599,8 +622,7 @@ pub(super) mod tests {
         let tail = b"\r\n.\r\n\r\n.x\ry\n.\n\r\n.\r\nQUIT";
         for limit in [1, 2, 3, 5, 100] {
             for mode in MODES {
-                let options =
-                    Options { line_length_limit: limit, bare_newline: mode, size_limit: None };
+                let options = Options { line_length_limit: limit, ..options(mode) };
                 for (form, ..) in FORMS {
                     let input = [b"From \r\nx", form.as_bytes(), tail].concat();
                     let whole = play(options, &[&input]);

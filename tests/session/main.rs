@@ -60,6 +60,24 @@ fn every_transcript_holds_in_process() {
         .filter(|one| !elsewhere.contains_key(&one.name) && !needs_master(one) && is_recorded(one))
         .collect();
     assert!(played.len() > 100);
+    play(stage, &played);
+}
+
+/// The transcripts of releases that are not installed: nobody plays them beside the original.
+#[test]
+fn every_dialect_holds_in_process() {
+    let all = transcript::all_in(&transcript::directory().join("dialects")).unwrap();
+    play(stage(), &all.iter().collect::<Vec<_>>());
+}
+
+/// A port that no other transcript has.
+fn next_port() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(FIRST_PORT);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Plays them, several at a time.
+fn play(stage: &Stage, played: &[&Transcript]) {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..PLAYERS {
@@ -67,7 +85,7 @@ fn every_transcript_holds_in_process() {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(one) = played.get(at) else { return };
-                    let wrong = match stage.play(one, FIRST_PORT + at) {
+                    let wrong = match stage.play(one, next_port()) {
                         Ok(run) => run.judge(one),
                         Err(error) => Some(format!("{}: {error}", one.name)),
                     };

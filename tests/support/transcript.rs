@@ -104,7 +104,12 @@ pub(crate) const USUAL_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))
 
 /// Reads all transcripts of `tests/transcripts`, in the order of their names.
 pub(crate) fn all() -> io::Result<Vec<Transcript>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(directory())?
+    all_in(&directory())
+}
+
+/// The transcripts in a directory, in order.
+pub(crate) fn all_in(directory: &Path) -> io::Result<Vec<Transcript>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)?
         .map(|entry| entry.map(|e| e.path()))
         .collect::<io::Result<Vec<_>>>()?
         .into_iter()
