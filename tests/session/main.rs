@@ -241,9 +241,9 @@ fn the_client_hears_250_only_when_cleanup_said_so() {
     }
 }
 
-/// Whether a transcript is about the process: its options, its end, its chroot.
+/// Whether a transcript is about the process, its options, its end, its chroot, or about several.
 fn needs_master(transcript: &Transcript) -> bool {
-    let waits = |step: &Step| matches!(step, Step::WaitForLog(_));
+    let waits = |step: &Step| matches!(step, Step::WaitForLog(_) | Step::Keep);
     !transcript.master_cf.is_empty()
         || transcript.sessions.iter().any(|session| session.steps.iter().any(waits))
 }

@@ -53,6 +53,7 @@ pub(crate) fn play(
 ) -> Run {
     let mut run = Run::default();
     let mut tls = Handshakes::default();
+    let mut kept = Vec::new();
     for (number, session) in transcript.sessions.iter().enumerate() {
         if number > 0 {
             run.dialogue.push("--".to_owned());
@@ -65,8 +66,16 @@ pub(crate) fn play(
             Err(error) => run.dialogue.push(format!("S! no connection: {error}")),
         }
         player.session(session, &mut run);
-        drop(player);
-        world.wait_for_ends(at, side, number + 1);
+        if session.steps.last() == Some(&Step::Keep) {
+            kept.push(player.line);
+        } else {
+            drop(player);
+            world.wait_for_ends(at, side, number + 1 - kept.len());
+        }
+    }
+    if !kept.is_empty() {
+        drop(kept);
+        world.wait_for_ends(at, side, transcript.sessions.len());
     }
     run.log = world.log(at, side);
     let notices = world.notices(transcript, at, side);
@@ -128,6 +137,7 @@ impl Player<'_> {
                 Step::Tls(how) => noted.push(self.handshake(how)),
                 Step::Close => self.hang_up(),
                 Step::Reset => self.reset(),
+                Step::Keep => return,
                 Step::Shutdown => self.shut(),
                 Step::Pause(time) => std::thread::sleep(*time),
                 Step::WaitForLog(text) => self.world.wait_for_line(self.at, self.side, text),

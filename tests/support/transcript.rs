@@ -58,6 +58,8 @@ pub(crate) enum Step {
     Close,
     /// Closes the connection with a reset.
     Reset,
+    /// Keeps the connection, to the end of the transcript; other sessions begin meanwhile.
+    Keep,
     /// Closes the sending half only.
     Shutdown,
     /// Waits without sending.
@@ -226,6 +228,7 @@ impl Reader {
                 "flush" => (),
                 "close" => self.step(Step::Close),
                 "reset" => self.step(Step::Reset),
+                "keep" => self.step(Step::Keep),
                 "shutdown" => self.step(Step::Shutdown),
                 _ => return Err(format!("unknown line: {line}")),
             },
