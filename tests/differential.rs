@@ -240,6 +240,7 @@ fn judge(
     let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
     let difference = known.of(&transcript.name);
     let mut complaints = Vec::new();
+    let (theirs, ours) = (theirs.as_wanted_by(transcript), ours.as_wanted_by(transcript));
     if !reference_only() {
         complaints.extend(unexpected(&theirs, &ours, difference));
         complaints.extend(untrue("ours", transcript, &ours));
@@ -328,9 +329,13 @@ fn record_run(transcript: &Transcript, run: &Run) -> Result<(), Box<dyn Error>> 
     while lines.last().is_some_and(|line| line.is_empty()) {
         lines.pop();
     }
-    let log = run.log.iter().filter(|line| !line.starts_with("connect from"));
     lines.push(String::new());
-    lines.extend(log.map(|line| format!("L: {line}")));
+    if transcript.only_wanted_log {
+        lines.extend(transcript.log.iter().map(|line| format!("L: {line}")));
+    } else {
+        let log = run.log.iter().filter(|line| !line.starts_with("connect from"));
+        lines.extend(log.map(|line| format!("L: {line}")));
+    }
     let path = transcript::directory().join(format!("{}.smtp", transcript.name));
     fs::write(path, lines.join("\n") + "\n")?;
     Ok(())

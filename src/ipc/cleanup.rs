@@ -34,6 +34,8 @@ pub const FLAG_SMTP_REPLY: u32 = 1 << 7;
 pub const FLAG_SMTPUTF8: u32 = 1 << 8;
 /// Find out whether the message needs SMTPUTF8.
 pub const FLAG_AUTOUTF8: u32 = 1 << 9;
+/// REQUIRETLS was asked for. Only for Postfix 3.11 and later.
+pub const FLAG_REQUIRE_TLS: u32 = 1 << 10;
 
 /// All is well.
 pub const STAT_OK: u32 = 0;

@@ -145,9 +145,7 @@ pub(crate) fn run(s: &mut Session<'_>) -> Result<(), Stop> {
 fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     crate::sys::watchdog::reset();
     let said = s.chat.read(s.bare_newline, &s.who.client.namaddr)?;
-    if crate::log::verbose() > 0 {
-        info!("< {}: {}", s.who.client.namaddr, &*without_secret(&said.line));
-    }
+    detail!("< {}: {}", s.who.client.namaddr, &*without_secret(&said.line));
     if said.too_long && s.config().does(Change::LongCommandRefused) {
         s.blame(ErrorClass::Protocol);
         s.say(&reply!("500 5.5.2 {} Error: command too long", s.config().myhostname))?;

@@ -2,6 +2,7 @@
 
 use super::commands::Answer;
 use super::{Session, Stop};
+use crate::config::dialect::{Change, Release};
 use crate::mail::reply::Reply;
 use crate::text::split::{COMMA_SPACE, words};
 
@@ -26,6 +27,7 @@ pub(crate) enum Keyword {
     Dsn,
     SmtpUtf8,
     Chunking,
+    RequireTls,
 }
 
 /// When and how a keyword is announced: the line, `None` where it does not apply.
@@ -48,6 +50,7 @@ static KEYWORDS: &[(&str, Announce)] = &[
     ("DSN", |_| always("DSN")),
     ("SMTPUTF8", |s| Ok(when(s.config().smtputf8_enable, "SMTPUTF8"))),
     ("CHUNKING", |_| always("CHUNKING")),
+    ("REQUIRETLS", |s| Ok(when(s.may_require_tls(), "REQUIRETLS"))),
 ];
 
 /// Words of smtpd_discard_ehlo_keywords, in the order in which the log lists them. The log's word
@@ -68,12 +71,21 @@ const NAMES: &[(&str, u32)] = &[
     ("EHLO_MASK_SMTPUTF8", Keyword::SmtpUtf8.bit()),
     ("SMTPUTF8", Keyword::SmtpUtf8.bit()),
     ("CHUNKING", Keyword::Chunking.bit()),
+    ("REQUIRETLS", Keyword::RequireTls.bit()),
     ("SILENT-DISCARD", SILENT),
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
 fn always(line: &str) -> Result<Option<Vec<u8>>, Stop> {
     Ok(Some(line.as_bytes().to_vec()))
+}
+
+fn is_known(name: &str, release: Release) -> bool {
+    match name {
+        "REQUIRETLS" => release.does(Change::RequireTlsKeyword),
+        "EHLO_MASK_SMTPUTF8" => !release.does(Change::Smtputf8Name),
+        _ => true,
+    }
 }
 
 fn when(condition: bool, line: &str) -> Option<Vec<u8>> {
@@ -93,10 +105,11 @@ impl Keyword {
 }
 
 impl Discard {
-    /// The keywords in a list (any case); unknown ones are ignored.
-    pub(crate) fn parse(list: &[u8]) -> Self {
+    /// The keywords in a list (any case); those that `release` does not know are ignored.
+    pub(crate) fn parse(list: &[u8], release: Release) -> Self {
         let bits = words(list, COMMA_SPACE).flat_map(|word| {
-            NAMES.iter().filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+            let known = NAMES.iter().filter(|(name, _)| is_known(name, release));
+            known.filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
         });
         Self(bits.fold(0, |set, (_, bit)| set | bit))
     }
@@ -106,14 +119,14 @@ impl Discard {
         self.0 & keyword.bit() != 0
     }
 
-    fn log(self) {
+    fn log(self, release: Release) {
         if self.0 == 0 || self.0 & SILENT != 0 || self.has(Keyword::EnhancedStatusCodes) {
             return;
         }
         let mut left = self.0;
         let mut names = Vec::new();
         for (name, bit) in NAMES {
-            if left & bit != 0 {
+            if left & bit != 0 && is_known(name, release) {
                 names.push(*name);
                 left &= !bit;
             }
@@ -122,10 +135,19 @@ impl Discard {
     }
 }
 
+impl Session<'_> {
+    /// REQUIRETLS (RFC 8689): where there is TLS.
+    pub(crate) fn may_require_tls(&self) -> bool {
+        self.config().requiretls_enable
+            && self.who.tls.is_some()
+            && !self.discard.has(Keyword::RequireTls)
+    }
+}
+
 /// Announces what we can do. Each line is said for itself, so that the tarpit holds for each; the
 /// last is the answer.
 pub(crate) fn announce(s: &mut Session<'_>) -> Answer {
-    s.discard.log();
+    s.discard.log(s.config().release);
     if s.discard_unknown {
         warning!("don't know what EHLO features to announce to {}", s.who.client.namaddr);
         return Err(Stop::Data);
@@ -149,14 +171,14 @@ mod tests {
 
     #[test]
     fn keywords_are_read_in_any_case() {
-        let set = Discard::parse(b"chunking, 8bitmime nonsense");
+        let set = Discard::parse(b"chunking, 8bitmime nonsense requiretls", Release::DEFAULT);
         assert!(set.has(Keyword::Chunking) && set.has(Keyword::EightBitMime));
-        assert!(!set.has(Keyword::Dsn));
+        assert!(!set.has(Keyword::Dsn) && !set.has(Keyword::RequireTls));
     }
 
     #[test]
     fn the_enum_counts_like_the_table() {
-        assert_eq!(KEYWORDS[Keyword::Chunking as usize].0, "CHUNKING");
+        assert_eq!(KEYWORDS[Keyword::RequireTls as usize].0, "REQUIRETLS");
         assert_eq!(KEYWORDS[Keyword::StartTls as usize].0, "STARTTLS");
         assert_eq!(KEYWORDS[Keyword::Dsn as usize].0, "DSN");
     }

@@ -18,6 +18,7 @@ use crate::wire::command::TokenKind;
 #[derive(Default)]
 struct MailParameters {
     smtputf8: bool,
+    require_tls: bool,
     encoding: Option<&'static str>,
     envelope_id: Option<Vec<u8>>,
     ret: Option<dsn::Ret>,
@@ -46,6 +47,7 @@ static MAIL: &[Parameter<MailParameters>] = &[
     Parameter { word: "BODY=7BIT", applies: always, take: |_, _, p| body(p, "7bit") },
     Parameter { word: "SIZE=", applies: always, take: size },
     Parameter { word: "SMTPUTF8", applies: may_smtputf8, take: |_, _, _| Ok(()) },
+    Parameter { word: "REQUIRETLS", applies: |s| s.may_require_tls(), take: require_tls },
     Parameter { word: "AUTH=", applies: always, take: auth },
     Parameter { word: "XVERP=", applies: may_verp, take: verp },
     Parameter { word: "XVERP", applies: may_verp, take: default_verp },
@@ -118,6 +120,13 @@ fn size(s: &mut Session<'_>, value: &[u8], _: &mut MailParameters) -> Result<(),
 
 fn policy<T>(reply: crate::mail::reply::Reply) -> Result<T, Stop> {
     Err(Stop::Refuse(reply, Some(ErrorClass::Policy)))
+}
+
+/// REQUIRETLS (RFC 8689)
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn require_tls(_: &mut Session<'_>, _: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
+    p.require_tls = true;
+    Ok(())
 }
 
 /// AUTH=mailbox (RFC 4954, section 5); kept as it is.
@@ -454,6 +463,7 @@ impl Session<'_> {
             overshoot: 0,
             arrival: time::now(),
             smtputf8: p.smtputf8,
+            require_tls: p.require_tls,
             encoding: p.encoding,
             envelope_id: p.envelope_id,
             ret: p.ret,

@@ -22,7 +22,8 @@ pub(crate) fn serve(
     origin: peer::Origin,
 ) -> Result<(), Fatal> {
     let history = History::new(server.notify_classes()?);
-    let chat = Chat::new(stream, &server.config, &server.footers, history);
+    let maps = (&server.filters, &server.footers);
+    let chat = Chat::new(stream, &server.config, maps, history);
     let mut s = Session::new(server, chat, client);
     info!("connect from {}", s.who.client.namaddr);
     s.settle_permissions();
@@ -149,7 +150,8 @@ impl Session<'_> {
             }
         };
         let words = by_address.as_deref();
-        self.discard = Discard::parse(words.unwrap_or(&self.config().smtpd_discard_ehlo_keywords));
+        let words = words.unwrap_or(&self.config().smtpd_discard_ehlo_keywords);
+        self.discard = Discard::parse(words, self.config().release);
     }
 
     /// Says how the conversation ended, to the client and to the log, and cleans up.

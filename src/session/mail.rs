@@ -22,6 +22,8 @@ pub(crate) struct Mail {
     pub(crate) arrival: SystemTime,
     /// SMTPUTF8 was asked for.
     pub(crate) smtputf8: bool,
+    /// REQUIRETLS was asked for.
+    pub(crate) require_tls: bool,
     /// BODY=
     pub(crate) encoding: Option<&'static str>,
     /// ENVID=, decoded.
@@ -62,7 +64,7 @@ impl Session<'_> {
     /// this is.
     pub(crate) fn open_queue_file(&mut self) -> Result<(), Fatal> {
         let Some(mail) = &self.mail else { return Ok(()) };
-        let mut cleanup = Cleanup::open(&self.server.config, self.cleanup_flags(mail.smtputf8))?;
+        let mut cleanup = Cleanup::open(&self.server.config, self.cleanup_flags(mail))?;
         self.envelope(mail, &mut cleanup);
         let mut line = fill!("{}: client={}", cleanup.queue_id(), self.who.client.namaddr);
         if let Some(login) = &self.who.login {
@@ -79,10 +81,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn cleanup_flags(&self, smtputf8: bool) -> u32 {
+    fn cleanup_flags(&self, mail: &Mail) -> u32 {
         let config = self.config();
         let mut flags = self.server.cleanup_flags;
-        if smtputf8 {
+        if mail.require_tls {
+            flags |= cleanup::FLAG_REQUIRE_TLS;
+        }
+        if mail.smtputf8 {
             flags |= cleanup::FLAG_SMTPUTF8;
         } else if config.smtputf8_enable && self.server.autodetect_utf8 {
             flags |= cleanup::FLAG_AUTOUTF8;

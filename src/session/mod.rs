@@ -242,9 +242,6 @@ impl<'s> Session<'s> {
 
     /// Says one reply.
     pub(crate) fn say(&mut self, reply: &Reply) -> Result<(), Stop> {
-        if crate::log::verbose() > 0 {
-            info!("> {}: {}", self.who.client.namaddr, reply.as_bytes());
-        }
         let past = self.past_mail.take();
         let mail = self.mail.as_ref().or(past.as_ref());
         let facts = facts(self.server, &self.who, mail, About::default());

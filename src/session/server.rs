@@ -46,6 +46,7 @@ pub struct Server {
     pub(crate) probe: Probe,
     pub(crate) command_filter: Option<Handle>,
     pub(crate) discard_maps: Maps,
+    pub(crate) filters: Maps,
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
@@ -85,6 +86,12 @@ impl Server {
             &config.smtpd_discard_ehlo_keyword_address_maps,
             Request::default(),
         )?;
+        let filters = Maps::open(
+            &mut opener,
+            "smtpd_reject_filter_maps",
+            &config.smtpd_reject_filter_maps,
+            Request::default(),
+        )?;
         let footers = Maps::open(
             &mut opener,
             "smtpd_reject_footer_maps",
@@ -101,6 +108,7 @@ impl Server {
             probe: Probe::new(config),
             command_filter,
             discard_maps,
+            filters,
             footers,
             switches,
             tls,

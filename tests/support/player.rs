@@ -85,6 +85,14 @@ pub(crate) fn play(
 }
 
 impl Run {
+    /// Without the log lines that `transcript` does not want, where it says so.
+    pub(crate) fn as_wanted_by(mut self, transcript: &Transcript) -> Run {
+        if transcript.only_wanted_log {
+            self.log.retain(|line| transcript.log.contains(line));
+        }
+        self
+    }
+
     /// Gets the queue files, and masks everything.
     fn collect(&mut self, world: &World, at: usize, side: Side, notices: Vec<String>) {
         let mut ids = notices;

@@ -26,6 +26,8 @@ pub(crate) struct Transcript {
     pub(crate) sessions: Vec<Session>,
     /// `L:` lines: wanted in this order, others may stand between.
     pub(crate) log: Vec<String>,
+    /// Only the lines wanted are looked for in the log: both sides have many others.
+    pub(crate) only_wanted_log: bool,
     /// The file's lines, for the recorder.
     pub(crate) source: Vec<String>,
 }
@@ -150,6 +152,7 @@ impl Transcript {
                 files: Vec::new(),
                 sessions: Vec::new(),
                 log: Vec::new(),
+                only_wanted_log: false,
                 source: text.lines().map(str::to_owned).collect(),
             },
             client: USUAL_CLIENT,
@@ -216,6 +219,7 @@ impl Reader {
             Some(("client", text)) => {
                 self.client = text.trim().parse().map_err(|_| "not an address")?;
             }
+            Some(("log", text)) => self.transcript.only_wanted_log = text.trim() == "as wanted",
             Some(("listener", text)) => self.second = text.trim() == "2",
             Some(("TLS", text)) => self.step(Step::Tls(Tls::parse(text)?)),
             Some(("pause", text)) => {
