@@ -2,15 +2,14 @@
 
 mod accounts;
 mod networks;
+mod release;
 
-use std::ffi::OsStr;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt as _;
 
 pub(super) use self::networks::addresses_of;
 use super::compat::Level;
 use super::dialect::{Change, Release};
-use super::installed::{self, Installed};
+use super::installed::Installed;
 use super::main_cf::Dictionary;
 use super::ports::KnownPorts;
 use crate::log::{self, Fatal};
@@ -131,6 +130,7 @@ impl<'a> Facts<'a> {
             "syslog_facility" => {
                 let dialect = self.noted("smtpd_rs_dialect").to_vec();
                 self.choose_dialect(&dialect, dictionary)?;
+                dictionary.functions = self.release.does(Change::Functions);
                 if self.release.does(Change::ProcessNameFixed) {
                     dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
                 }
@@ -187,91 +187,15 @@ impl<'a> Facts<'a> {
             "mydomain" => Some(domain_of(self.noted("myhostname")).to_vec()),
             "mynetworks" => Some(self.networks(self.noted("mynetworks_style"))?),
             "tls_eecdh_auto_curves" | "tls_ffdhe_auto_groups" => self.groups_of_openssl(name),
-            name if OF_THE_BUILD.contains(&name) => self.built_with(name, dictionary)?,
+            name if release::OF_THE_BUILD.contains(&name) => self.built_with(name, dictionary)?,
             _ => None,
         })
-    }
-
-    /// The Postfix that is installed.
-    fn installed(&mut self, dictionary: &Dictionary) -> Result<&Installed, Fatal> {
-        if self.installed.is_none() {
-            self.installed = Some(match self.imagined {
-                true => Installed::default(),
-                false => Installed::find(dictionary.evaluated(b"daemon_directory")?),
-            });
-        }
-        Ok(self.installed.get_or_insert_default())
-    }
-
-    /// The release that we speak as: that of smtpd_rs_dialect, or the installed one.
-    fn choose_dialect(&mut self, dialect: &[u8], dictionary: &Dictionary) -> Result<(), Fatal> {
-        let release = if dialect.is_empty() {
-            let installed = self.installed(dictionary)?.version.clone();
-            Release::parse(&installed.unwrap_or_else(|| self.noted("mail_version").to_vec()))
-        } else {
-            let release = Release::parse(dialect);
-            let release = release.ok_or_else(|| {
-                fatal!(
-                    "{}: parameter smtpd_rs_dialect: bad parameter value: {}",
-                    self.file(),
-                    dialect
-                )
-            })?;
-            Some(release)
-        };
-        self.release = release.unwrap_or(self.release);
-        Ok(())
-    }
-
-    /// The same, of values that are not loaded.
-    pub(super) fn choose_release(&mut self, dictionary: &Dictionary) -> Result<(), Fatal> {
-        let dialect = dictionary.evaluated(b"smtpd_rs_dialect")?.unwrap_or_default();
-        self.choose_dialect(&dialect, dictionary)
     }
 
     /// Our addresses, and so our networks.
     pub(super) fn find_networks(&mut self) -> Result<(), Fatal> {
         self.find_families()?;
         self.find_interfaces()
-    }
-
-    /// What Postfix was built with. It is looked up only for whom it matters to: smtpd itself
-    /// needs none of these values but as parts of others.
-    fn built_with(
-        &mut self,
-        name: &str,
-        dictionary: &Dictionary,
-    ) -> Result<Option<Vec<u8>>, Fatal> {
-        let matters = match name {
-            "default_database_type" => {
-                self.release.does(Change::DatabaseTypeOfAliases)
-                    && !dictionary.is_set(b"alias_maps")
-                    && !dictionary.is_set(b"local_recipient_maps")
-            }
-            _ => false,
-        };
-        if self.imagined || !(self.thorough || matters || dictionary.mentions(name)) {
-            return Ok(None);
-        }
-        if self.makedefs.is_none() {
-            let directory = dictionary.evaluated(b"meta_directory")?;
-            let directory = directory.unwrap_or_else(|| b"/etc/postfix".to_vec());
-            let path = fill!("{}/makedefs.out", directory);
-            let text = crate::sys::file::read(OsStr::from_bytes(&path));
-            self.makedefs = Some(text.unwrap_or_default());
-        }
-        let makedefs = self.makedefs.as_deref().unwrap_or_default();
-        if makedefs.is_empty() { Ok(None) } else { Ok(installed::built_with(makedefs, name)) }
-    }
-
-    /// What Postfix has for groups of key exchange where its OpenSSL is 3.5 or newer.
-    fn groups_of_openssl(&self, name: &str) -> Option<Vec<u8>> {
-        if !self.release.does(Change::GroupsOfOpenSsl) || openssl::version::number() < 0x3050_0000 {
-            return None;
-        }
-        let groups: &[u8] =
-            if name == "tls_eecdh_auto_curves" { b"?X25519MLKEM768:DEFAULT" } else { b"" };
-        Some(groups.to_vec())
     }
 
     /// Remembers a value.
@@ -364,11 +288,8 @@ impl<'a> Facts<'a> {
             ));
         }
         let origin = self.noted("myorigin");
-        if !origin.starts_with(b"/") && origin.iter().any(|byte| COMMA_SPACE.contains(byte)) {
-            return Err(fatal!(
-                "myorigin parameter setting must not contain multiple values: {}",
-                origin
-            ));
+        if !origin.starts_with(b"/") {
+            one_origin(origin)?;
         }
         let filter = self.noted("verp_delimiter_filter");
         let wrong =
@@ -385,21 +306,22 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// myorigin is one domain.
+pub(super) fn one_origin(origin: &[u8]) -> Result<(), Fatal> {
+    if origin.iter().any(|byte| COMMA_SPACE.contains(byte)) {
+        return Err(fatal!(
+            "myorigin parameter setting must not contain multiple values: {}",
+            origin
+        ));
+    }
+    Ok(())
+}
+
 const DEFAULT_DOMAIN: &[u8] = b"localdomain";
 
 fn domain_of(host: &[u8]) -> &[u8] {
     memchr::memchr(b'.', host).map_or(DEFAULT_DOMAIN, |dot| &host[dot + 1..])
 }
-
-/// Paths and names that Postfix has compiled in, by distribution.
-const OF_THE_BUILD: &[&str] = &[
-    "command_directory",
-    "data_directory",
-    "default_database_type",
-    "meta_directory",
-    "queue_directory",
-    "shlib_directory",
-];
 
 /// Whether `name` can be the name of a host; says why not in the log.
 fn is_host_name(name: &[u8]) -> bool {

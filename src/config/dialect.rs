@@ -119,6 +119,10 @@ macro_rules! changes {
 }
 
 changes! {
+    /// A client that postscreen(8) hands over with wrong attributes gets 421; the process goes on.
+    BadHandoverSurvived: "3.11";
+    /// REQUIRETLS can be announced, asked for and discarded.
+    RequireTls: "3.11";
     /// A command that is too long is refused, not cut.
     LongCommandRefused: "3.12";
     /// What cannot be read as a command counts as an unknown one.
@@ -131,8 +135,6 @@ changes! {
     EnvelopeIdWithTab: "3.12";
     /// Of the lines that look like the separator of a mailbox, only the first line is disarmed.
     OneMailboxLine: "3.7.21" "3.8.19" "3.9.13" "3.10.12" "3.11.5";
-    /// REQUIRETLS is an EHLO keyword.
-    RequireTlsKeyword: "3.11";
     /// The log names SMTPUTF8 among discarded keywords, not EHLO_MASK_SMTPUTF8.
     Smtputf8Name: "3.11";
     /// A date has two digits for its day.
@@ -159,6 +161,8 @@ changes! {
     NoLowGrades: "3.8";
     /// A file of patterns has logical lines; a comment behind a pattern is told in other words.
     PatternFilesAsMainCf: "3.8";
+    /// Values in main.cf can call functions: `${domain_to_ascii{…}}`.
+    Functions: "3.11";
     /// main.cf and `-o` cannot change $process_name.
     ProcessNameFixed: "3.12";
     /// The type of the default of alias_maps is that of default_database_type.

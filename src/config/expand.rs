@@ -6,15 +6,18 @@
 //! ${name?text} ${name:text}   text if the value is not empty, or if it is
 //! ${name?{text}:{text}}       one or the other
 //! ${{left} op {right}}        "true" or nothing; with ? and : as above
+//! ${function{text}}           domain_to_ascii, domain_to_utf8 (from Postfix 3.11 on)
 //! ```
 //! op: `== != < <= >= >`, numeric where both sides are digits; with `level` behind it they
 //! compare compatibility levels. Values are expanded again.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::compat::Level;
-use super::main_cf::is_space;
+use super::main_cf::{is_space, trim};
+use crate::mail::hostname;
 
 /// What a name stands for; `None`: not known.
 pub type Lookup<'l, 'v> = dyn Fn(&[u8]) -> Option<Cow<'v, [u8]>> + 'l;
@@ -41,10 +44,19 @@ type Done = Result<(), MacroError>;
 
 /// Deeper calls are a loop. As Postfix.
 const DEEPEST: usize = 100;
+/// More calls in one text are no configuration, though Postfix would go on: each of forty values that
+/// names the one before it twice doubles the work.
+const MOST_CALLS: u32 = 100_000;
+/// Longer texts are none, either.
+const LONGEST: usize = 64 << 20;
 
-/// Expands `text`, and the values in it again.
-pub fn recursively(text: &[u8], lookup: &Lookup<'_, '_>) -> Result<Expanded, MacroError> {
-    run(text, Expansion { lookup, recurse: true, filter: None, out: Expanded::default() })
+/// Expands `text`, and the values in it again. Some releases know `functions`.
+pub fn recursively(
+    text: &[u8],
+    functions: bool,
+    lookup: &Lookup<'_, '_>,
+) -> Result<Expanded, MacroError> {
+    run(text, Expansion { functions, ..Expansion::new(lookup, true, &Cell::new(0)) })
 }
 
 /// Expands `text`; values go in as they are, with `_` for each byte that `filter` (if any) lacks.
@@ -53,7 +65,7 @@ pub fn once(
     lookup: &Lookup<'_, '_>,
     filter: Option<&[u8]>,
 ) -> Result<Expanded, MacroError> {
-    run(text, Expansion { lookup, recurse: false, filter, out: Expanded::default() })
+    run(text, Expansion { filter, ..Expansion::new(lookup, false, &Cell::new(0)) })
 }
 
 fn run(text: &[u8], mut expansion: Expansion<'_, '_>) -> Result<Expanded, MacroError> {
@@ -64,8 +76,18 @@ fn run(text: &[u8], mut expansion: Expansion<'_, '_>) -> Result<Expanded, MacroE
 struct Expansion<'a, 'v> {
     lookup: &'a Lookup<'a, 'v>,
     recurse: bool,
+    functions: bool,
     filter: Option<&'a [u8]>,
+    /// So far, in all of the text.
+    calls: &'a Cell<u32>,
     out: Expanded,
+}
+
+impl<'a, 'v> Expansion<'a, 'v> {
+    fn new(lookup: &'a Lookup<'a, 'v>, recurse: bool, calls: &'a Cell<u32>) -> Self {
+        let out = Expanded::default();
+        Self { lookup, recurse, functions: false, filter: None, calls, out }
+    }
 }
 
 impl Expansion<'_, '_> {
@@ -86,8 +108,17 @@ impl Expansion<'_, '_> {
                 return Err(wrong(fill!("empty macro name: \"{}\"", text)));
             }
             not_too_deep(depth, inside)?;
+            self.not_too_much(inside)?;
             self.call(inside, depth)?;
             rest = after;
+        }
+        Ok(())
+    }
+
+    fn not_too_much(&self, piece: &[u8]) -> Done {
+        self.calls.set(self.calls.get() + 1);
+        if self.calls.get() > MOST_CALLS || self.out.text.len() > LONGEST {
+            return Err(wrong(fill!("unreasonable number of macro calls: \"{}\"", piece)));
         }
         Ok(())
     }
@@ -95,6 +126,9 @@ impl Expansion<'_, '_> {
     /// Puts what the inside of `${…}` stands for.
     fn call(&mut self, inside: &[u8], depth: usize) -> Done {
         let expression = skip_space(inside);
+        if let Some((name, argument)) = self.functions.then(|| function(expression)).flatten() {
+            return self.put_result(name, argument, depth);
+        }
         let (value, operator, rest) = if expression.first() == Some(&b'{') {
             let (truth, rest) = self.relation(expression, depth)?;
             let value: &[u8] = if truth { b"true" } else { b"" };
@@ -128,6 +162,26 @@ impl Expansion<'_, '_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Puts the result of a function, of which `at` begins with the argument.
+    fn put_result(&mut self, name: &[u8], at: &[u8], depth: usize) -> Done {
+        let (argument, after) = payload(at)?;
+        let argument = trim(argument);
+        if !after.is_empty() {
+            let problem = fill!("unexpected input at: \"...{}}>>>{}\"", argument, shown(after));
+            return Err(wrong(problem));
+        }
+        let Some((_, convert)) = FUNCTIONS.iter().find(|(known, _)| known.as_bytes() == name)
+        else {
+            let problem = fill!("unknown function \"{}\" at\"...>>>{}{{}}\"", name, name, argument);
+            return Err(wrong(problem));
+        };
+        let argument = self.side(argument, depth)?;
+        let result = convert(&argument)
+            .ok_or_else(|| wrong(fill!("bad domain argument in: '{}{{}}'", name, argument)))?;
+        self.out.text.extend_from_slice(&result);
         Ok(())
     }
 
@@ -183,6 +237,28 @@ impl Expansion<'_, '_> {
         side.parse(text, depth + 1)?;
         Ok(side.out.text)
     }
+}
+
+type Function = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Functions of a value.
+const FUNCTIONS: &[(&str, Function)] = &[
+    ("domain_to_ascii", |name| match name.is_ascii() {
+        true => Some(name.to_vec()),
+        false => hostname::domain_to_ascii(name).ok(),
+    }),
+    ("domain_to_utf8", |name| match name.is_ascii() {
+        true => hostname::domain_to_utf8(name).ok(),
+        false => Some(name.to_vec()),
+    }),
+];
+
+/// The name of a function that is called with what stands in braces, and the rest from these on.
+fn function(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = text.iter().position(|byte| !is_name(*byte))?;
+    let (name, rest) = text.split_at(len);
+    let rest = skip_space(rest);
+    (len > 0 && rest.first() == Some(&b'{')).then_some((name, rest))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,7 +473,7 @@ mod tests {
     }
 
     fn expand(text: &str) -> String {
-        match recursively(text.as_bytes(), &values) {
+        match recursively(text.as_bytes(), false, &values) {
             Ok(expanded) => String::from_utf8(expanded.text).unwrap(),
             Err(MacroError::Syntax(text)) => format!("? {}", String::from_utf8_lossy(&text)),
             Err(MacroError::Fatal(text)) => format!("! {}", String::from_utf8_lossy(&text)),
@@ -419,6 +495,58 @@ mod tests {
         assert_eq!(expand("${a?{x}:{y}}|${empty?{x}:{y}}|${empty ? {x} : {y $a}}"), "x|y|y A");
         assert_eq!(expand("${a? t }|${a?{ t }}"), " t | t ");
         assert_eq!(expand("${a?{x}:y }|${empty?{x}: y }"), "x| y ");
+    }
+
+    #[test]
+    fn functions_convert_domains() {
+        let call = |text: &str| match recursively(text.as_bytes(), true, &values) {
+            Ok(expanded) => String::from_utf8(expanded.text).unwrap(),
+            Err(MacroError::Syntax(text) | MacroError::Fatal(text)) => {
+                format!("? {}", String::from_utf8_lossy(&text))
+            }
+        };
+        assert_eq!(call("x ${domain_to_ascii{ bücher.example }} y"), "x xn--bcher-kva.example y");
+        assert_eq!(call("${domain_to_utf8{xn--bcher-kva.example}}"), "bücher.example");
+        assert_eq!(call("${domain_to_ascii {$a.example}}"), "A.example");
+        assert_eq!(call("${empty?x}${a?{y}}"), "y");
+        assert_eq!(call("${f{a}}"), "? unknown function \"f\" at\"...>>>f{a}\"");
+        assert_eq!(call("${domain_to_ascii{a} b}"), "? unexpected input at: \"...a}>>>b\"");
+        let bad = call("${domain_to_ascii{ü..ü}}");
+        assert_eq!(bad, "? bad domain argument in: 'domain_to_ascii{ü..ü}'");
+        assert!(expand("${f{a}}").starts_with("? attribute name syntax error at: \"...f>>>{a}"));
+    }
+
+    #[test]
+    fn values_that_double_each_other_end_somewhere() {
+        let lookup = |name: &[u8]| {
+            let number: u32 = std::str::from_utf8(&name[1..]).ok()?.parse().ok()?;
+            let value = match number.checked_sub(1) {
+                None => String::new(),
+                Some(less) => format!("$a{less}${{a{less}}}"),
+            };
+            Some(Cow::Owned(value.into_bytes()))
+        };
+        assert!(recursively(b"$a10", false, &lookup).is_ok());
+        let error = recursively(b"$a60", false, &lookup).unwrap_err();
+        assert!(
+            matches!(error, MacroError::Syntax(text) if text.starts_with(b"unreasonable number"))
+        );
+    }
+
+    #[test]
+    fn long_and_deep_texts_end_well() {
+        let open = "${a?".repeat(300_000);
+        assert!(expand(&open).starts_with("? truncated macro reference"));
+        let deep = format!("{}x{}", "${a?{".repeat(200), "}}".repeat(200));
+        assert!(expand(&deep).starts_with("? unreasonable macro call nesting"));
+        let long = "x$$y ".repeat(200_000);
+        assert_eq!(expand(&long).len(), 4 * 200_000);
+        assert!(expand(&"${a}".repeat(50_000)).len() == 50_000);
+        for wrong in
+            ["${{{{{{", "${a?{b}:", "${a?{b}:}", "$(((", "${a:", "${{a}==", "${{a}=={b", "${{}"]
+        {
+            let _ = expand(wrong);
+        }
     }
 
     #[test]
@@ -496,7 +624,7 @@ mod tests {
                 text.push_str(PIECES[(random >> 16) as usize % PIECES.len()]);
             }
             // What comes out does not matter here: only that something does.
-            let _ = recursively(text.as_bytes(), &values);
+            let _ = recursively(text.as_bytes(), false, &values);
             let _ = once(text.as_bytes(), &values, Some(b"ab"));
         }
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::Source;
 use super::computed::Facts;
+use super::dialect::Change;
 use super::expand::{self, MacroError};
 use super::main_cf::Dictionary;
 use super::parameters::{NAMES, Origin, TABLE};
@@ -37,6 +38,7 @@ impl Listing {
         }
         let mut facts = Facts::of_this_machine_in_full(name);
         facts.choose_release(&source.dictionary)?;
+        source.dictionary.functions = facts.release.does(Change::Functions);
         Ok(Self { dictionary: source.dictionary, facts, has_host_name: false, has_networks: false })
     }
 
@@ -74,7 +76,7 @@ impl Listing {
             return Ok(match name {
                 "process_id" => fill!("{}", std::process::id()),
                 "process_name" => log::PROCESS_NAME.into(),
-                "config_directory" => self.set(name).unwrap_or_default(),
+                "config_directory" => super::USUAL_DIRECTORY.into(),
                 _ => Vec::new(),
             });
         }
@@ -98,6 +100,7 @@ impl Listing {
         if TABLE.iter().any(|row| row.name == name && row.kind == "Raw") {
             return Ok(value.to_vec());
         }
+        let functions = self.dictionary.functions;
         let this = RefCell::new(self);
         let failure = RefCell::new(None);
         let lookup = |name: &[u8]| {
@@ -109,7 +112,7 @@ impl Listing {
             let default = this.has(name).then(|| this.default(name))?;
             default.map(Cow::Owned).map_err(|error| failure.replace(Some(error))).ok()
         };
-        let expanded = expand::recursively(value, &lookup);
+        let expanded = expand::recursively(value, functions, &lookup);
         if let Some(error) = failure.into_inner() {
             return Err(error);
         }

@@ -20,6 +20,8 @@ use crate::text::split::NameValueError;
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     entries: HashMap<Cow<'static, [u8]>, Entry>,
+    /// Values can call functions.
+    pub(super) functions: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +48,7 @@ impl Dictionary {
             return Ok(text.to_vec());
         }
         let lookup = |name: &[u8]| self.raw(name).map(Cow::Borrowed);
-        match expand::recursively(text, &lookup) {
+        match expand::recursively(text, self.functions, &lookup) {
             Ok(expanded) => Ok(expanded.text),
             Err(MacroError::Fatal(text)) => Err(Fatal(text)),
             Err(MacroError::Syntax(text)) => {
@@ -106,6 +108,9 @@ impl Dictionary {
     pub fn read_text(&mut self, path: &[u8], text: &[u8]) -> Result<(), Fatal> {
         for line in LogicalLines::of(text) {
             let content = until_nul(&line.text);
+            if content.len() < line.text.len() {
+                warn_of_nul(path, &line);
+            }
             if content.first().is_some_and(|byte| is_space(*byte)) {
                 let (start, more) = match content.get(..30) {
                     Some(start) if content.len() > 30 => (start, "..."),
@@ -170,6 +175,8 @@ pub struct LogicalLine<'a> {
     pub text: Cow<'a, [u8]>,
     /// Of its first line that is no comment; from 1.
     pub number: usize,
+    /// Of its last line.
+    pub last: usize,
 }
 
 /// The logical lines of a text. As Postfix: `readllines()`, but a line that begins with white
@@ -215,7 +222,8 @@ impl<'a> Iterator for LogicalLines<'a> {
             if !blank {
                 match &mut logical {
                     None => {
-                        logical = Some(LogicalLine { text: line.into(), number: self.number });
+                        logical =
+                            Some(LogicalLine { text: line.into(), number: self.number, last: 0 });
                     }
                     Some(logical) => logical.text.to_mut().extend_from_slice(line),
                 }
@@ -224,7 +232,20 @@ impl<'a> Iterator for LogicalLines<'a> {
                 break;
             }
         }
+        if let Some(logical) = &mut logical {
+            logical.last = self.number;
+        }
         logical
+    }
+}
+
+/// As Postfix from 3.9 on; before, nobody is told.
+fn warn_of_nul(path: &[u8], line: &LogicalLine<'_>) {
+    let text = "text after null byte may be ignored";
+    if line.number == line.last {
+        warning!("{}, line {}: {}", path, line.number, text);
+    } else {
+        warning!("{}, line {}-{}: {}", path, line.number, line.last, text);
     }
 }
 
@@ -238,7 +259,7 @@ fn until_nul(text: &[u8]) -> &[u8] {
     memchr::memchr(0, text).map_or(text, |end| &text[..end])
 }
 
-fn trim(text: &[u8]) -> &[u8] {
+pub(super) fn trim(text: &[u8]) -> &[u8] {
     let Some(start) = text.iter().position(|byte| !is_space(*byte)) else {
         return &[];
     };
@@ -261,6 +282,7 @@ fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::captured;
 
     fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
         LogicalLines::of(text).map(|line| (line.number, line.text.into_owned())).collect()
@@ -303,6 +325,33 @@ mod tests {
         let mut dictionary = Dictionary::default();
         dictionary.read_text(b"main.cf", b"a=b\0c\n d\n").unwrap();
         assert_eq!(dictionary.raw(b"a"), Some(&b"b"[..]));
+        captured::take();
+        dictionary.read_text(b"main.cf", b"x=\0\n").unwrap();
+        dictionary.read_text(b"main.cf", b"\ny=\0c\n d\n").unwrap();
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: main.cf, line 1: text after null byte may be ignored",
+                "warning: main.cf, line 2-3: text after null byte may be ignored"
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_may_be_long_and_many() {
+        let long = vec![b'x'; 1 << 20];
+        let mut dictionary = Dictionary::default();
+        let text =
+            [&b"a = "[..], &long, b"\n b = ", &long, b"\n", &b" c\n".repeat(100_000)].concat();
+        dictionary.read_text(b"main.cf", &text).unwrap();
+        assert_eq!(dictionary.raw(b"a").unwrap().len(), (2 << 20) + 5 + 200_000);
+        let error = dictionary.read_text(b"main.cf", &long).unwrap_err();
+        assert!(error.0.starts_with(b"main.cf, line 1: missing '=' after attribute name: \"xxx"));
+        let many = b"a = b\n".repeat(100_000);
+        dictionary.read_text(b"main.cf", &many).unwrap();
+        let garbage: Vec<u8> =
+            (0..1 << 16).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let _ = dictionary.read_text(b"main.cf", &garbage);
     }
 
     #[test]

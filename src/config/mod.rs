@@ -12,9 +12,13 @@ pub mod main_cf;
 pub mod parameters;
 mod ports;
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use self::compat::Level;
@@ -25,6 +29,7 @@ use self::main_cf::Dictionary;
 pub use self::parameters::Parameters;
 use self::ports::KnownPorts;
 use crate::log::{self, Fatal};
+use crate::sys::file::read_rest;
 
 /// The configuration of this process. The parameters are its fields: `config.smtpd_timeout`.
 #[derive(Debug, Clone)]
@@ -63,9 +68,12 @@ impl Deref for Config {
     }
 }
 
+/// Where main.cf is, unless the environment says otherwise.
+const USUAL_DIRECTORY: &str = "/etc/postfix";
+
 /// The directory of main.cf, as the environment has it.
 pub fn directory() -> PathBuf {
-    std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)
+    std::env::var_os("MAIL_CONFIG").map_or_else(|| USUAL_DIRECTORY.into(), PathBuf::from)
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
@@ -172,14 +180,21 @@ impl Config {
     }
 }
 
-/// The first line of the file that myorigin names (Debian).
+/// The first line of the file that myorigin names (Debian). As Postfix: `safe_open()`: whoever can
+/// make a second link to a file may have others read what is not meant for them.
 fn origin_in_file(path: &[u8]) -> Result<Vec<u8>, Fatal> {
-    let name = Path::new(std::ffi::OsStr::from_bytes(path));
-    let text = std::fs::read(name).map_err(|error| fatal!("{}: {}", path, error))?;
+    let wrong = |error: io::Error| fatal!("{}: cannot open file: {}", path, error);
+    let mut file = File::open(OsStr::from_bytes(path)).map_err(wrong)?;
+    let links = file.metadata().map_err(wrong)?.nlink();
+    if links != 1 {
+        return Err(fatal!("{}: file has {} hard links", path, links));
+    }
+    let text = read_rest(&mut file).map_err(|error| fatal!("{}: {}", path, error))?;
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
     if line.is_empty() {
         return Err(fatal!("myorigin file {} is empty", path));
     }
+    computed::one_origin(line)?;
     Ok(line.to_vec())
 }
 

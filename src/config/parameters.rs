@@ -151,7 +151,7 @@ parameters! {
     /// Avoid "whitelist/blacklist" words in logging.
     respectful_logging: NBool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}" foreign;
     /// Enable REQUIRETLS in EHLO and MAIL FROM.
-    requiretls_enable: NBool = "yes" later;
+    requiretls_enable: NBool = "yes";
     /// Honor "TLS-Required: no" message header (cleanup).
     tls_required_enable: NBool = "yes" foreign;
     /// Log when hash/btree request is redirected.
@@ -255,7 +255,7 @@ parameters! {
     /// Private/ socket for proxy: write maps.
     proxywrite_service_name: Str (1, 0) = "proxywrite" foreign;
     /// Internal mail (notify, bounce) that gets filtered.
-    internal_mail_filter_classes: Str = "" later;
+    internal_mail_filter_classes: Str = "";
     /// Postmulti command, not used by smtpd.
     multi_instance_wrapper: Str = "" foreign;
     /// Delivery agents only; loaded by library.
@@ -407,7 +407,7 @@ parameters! {
     /// Extra recipients tolerated before counting as errors.
     smtpd_recipient_overshoot_limit: Int (1, 0) = "1000";
     /// Transcript lines before flush.
-    smtpd_history_flush_threshold: Int (1, 0) = "100" later;
+    smtpd_history_flush_threshold: Int (1, 0) = "100";
     /// Reply when sender probe fails; 250 accepts.
     unverified_sender_reject_code: Int (200, 599) = "450" later;
     /// Reply when recipient probe fails; 250 accepts.
@@ -485,9 +485,9 @@ parameters! {
     /// Reply template tables keyed by RBL domain.
     rbl_reply_maps: Str = "" later;
     /// Recipient of bounce notices.
-    bounce_notice_recipient: Str (1, 0) = "postmaster" later;
+    bounce_notice_recipient: Str (1, 0) = "postmaster";
     /// Recipient of protocol/software notices.
-    error_notice_recipient: Str (1, 0) = "postmaster" later;
+    error_notice_recipient: Str (1, 0) = "postmaster";
     /// Names of user-defined restriction lists.
     smtpd_restriction_classes: Str = "";
     /// Consulted for recipient/sender validity.
@@ -667,9 +667,9 @@ parameters! {
     /// Footer templates keyed by reject reply.
     smtpd_reject_footer_maps: Str = "";
     /// Replacement for 4xx/5xx replies.
-    smtpd_reject_filter_maps: Str = "" later;
+    smtpd_reject_filter_maps: Str = "";
     /// Standard or obsolete From: in notices.
-    header_from_format: Str (1, 0) = "standard" later;
+    header_from_format: Str (1, 0) = "standard";
     /// Clients exempt from bare newline policy.
     smtpd_forbid_bare_newline_exclusions: Str = "$mynetworks";
     /// No, yes, normalize, reject, note.

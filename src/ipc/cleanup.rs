@@ -10,7 +10,6 @@
 use super::link::{Connection, Endpoint, Manner, errno};
 use crate::config::Config;
 use crate::log::Fatal;
-
 use crate::sys::errno::errno_text;
 use crate::text::printable::make_printable;
 use crate::wire::attr::{Attr, encode};
@@ -32,10 +31,10 @@ pub const FLAG_MILTER: u32 = 1 << 6;
 pub const FLAG_SMTP_REPLY: u32 = 1 << 7;
 /// SMTPUTF8 was asked for.
 pub const FLAG_SMTPUTF8: u32 = 1 << 8;
+/// The message may go on in TLS only. cleanup(8) knows this from Postfix 3.11 on.
+pub const FLAG_REQUIRE_TLS: u32 = 1 << 10;
 /// Find out whether the message needs SMTPUTF8.
 pub const FLAG_AUTOUTF8: u32 = 1 << 9;
-/// REQUIRETLS was asked for. Only for Postfix 3.11 and later.
-pub const FLAG_REQUIRE_TLS: u32 = 1 << 10;
 
 /// All is well.
 pub const STAT_OK: u32 = 0;
@@ -380,5 +379,19 @@ mod tests {
         let config = Config::of_text("cleanup_service_name = nonexistent\n").unwrap();
         let error = "connect #11 to subsystem public/nonexistent: No such file or directory";
         assert_eq!(Cleanup::open(&config, 178).unwrap_err(), Fatal(error.into()));
+    }
+
+    #[test]
+    fn a_notice_does_not_wait_for_cleanup() {
+        captured::take();
+        let config = Config::of_text("cleanup_service_name = nonexistent\n").unwrap();
+        assert!(Cleanup::post(&config, FLAG_MAP_OK).unwrap().is_none());
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: connect to public/nonexistent: No such file or directory",
+                "warning: postmaster notify: No such file or directory",
+            ]
+        );
     }
 }

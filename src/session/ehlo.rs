@@ -50,7 +50,7 @@ static KEYWORDS: &[(&str, Announce)] = &[
     ("DSN", |_| always("DSN")),
     ("SMTPUTF8", |s| Ok(when(s.config().smtputf8_enable, "SMTPUTF8"))),
     ("CHUNKING", |_| always("CHUNKING")),
-    ("REQUIRETLS", |s| Ok(when(s.may_require_tls(), "REQUIRETLS"))),
+    ("REQUIRETLS", |s| Ok(when(s.config().requiretls_enable && s.who.tls.is_some(), "REQUIRETLS"))),
 ];
 
 /// Words of smtpd_discard_ehlo_keywords, in the order in which the log lists them. The log's word
@@ -81,11 +81,7 @@ fn always(line: &str) -> Result<Option<Vec<u8>>, Stop> {
 }
 
 fn is_known(name: &str, release: Release) -> bool {
-    match name {
-        "REQUIRETLS" => release.does(Change::RequireTlsKeyword),
-        "EHLO_MASK_SMTPUTF8" => !release.does(Change::Smtputf8Name),
-        _ => true,
-    }
+    name != "EHLO_MASK_SMTPUTF8" || !release.does(Change::Smtputf8Name)
 }
 
 fn when(condition: bool, line: &str) -> Option<Vec<u8>> {
@@ -111,7 +107,9 @@ impl Discard {
             let known = NAMES.iter().filter(|(name, _)| is_known(name, release));
             known.filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
         });
-        Self(bits.fold(0, |set, (_, bit)| set | bit))
+        let set = bits.fold(0, |set, (_, bit)| set | bit);
+        let known = release.does(Change::RequireTls);
+        Self(if known { set } else { set & !Keyword::RequireTls.bit() })
     }
 
     /// Whether `keyword` is discarded, and what it announces is disabled.
@@ -132,15 +130,6 @@ impl Discard {
             }
         }
         info!("discarding EHLO keywords: {}", names.join(" "));
-    }
-}
-
-impl Session<'_> {
-    /// REQUIRETLS (RFC 8689): where there is TLS.
-    pub(crate) fn may_require_tls(&self) -> bool {
-        self.config().requiretls_enable
-            && self.who.tls.is_some()
-            && !self.discard.has(Keyword::RequireTls)
     }
 }
 

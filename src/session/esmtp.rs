@@ -47,7 +47,7 @@ static MAIL: &[Parameter<MailParameters>] = &[
     Parameter { word: "BODY=7BIT", applies: always, take: |_, _, p| body(p, "7bit") },
     Parameter { word: "SIZE=", applies: always, take: size },
     Parameter { word: "SMTPUTF8", applies: may_smtputf8, take: |_, _, _| Ok(()) },
-    Parameter { word: "REQUIRETLS", applies: |s| s.may_require_tls(), take: require_tls },
+    Parameter { word: "REQUIRETLS", applies: may_require_tls, take: require_tls },
     Parameter { word: "AUTH=", applies: always, take: auth },
     Parameter { word: "XVERP=", applies: may_verp, take: verp },
     Parameter { word: "XVERP", applies: may_verp, take: default_verp },
@@ -73,6 +73,18 @@ fn may_smtputf8(s: &Session<'_>) -> bool {
 fn may_verp(s: &Session<'_>) -> bool {
     let client = &s.who.client;
     s.server.lists.verp_clients.matches_host(&client.name, &client.addr).unwrap_or(false)
+}
+
+fn may_require_tls(s: &Session<'_>) -> bool {
+    let asked_in_tls = s.config().requiretls_enable && s.who.tls.is_some();
+    asked_in_tls && !s.discard.has(Keyword::RequireTls)
+}
+
+/// REQUIRETLS (RFC 8689)
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
+fn require_tls(_: &mut Session<'_>, _: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
+    p.require_tls = true;
+    Ok(())
 }
 
 /// Takes the parameters from word 3 on.
@@ -120,13 +132,6 @@ fn size(s: &mut Session<'_>, value: &[u8], _: &mut MailParameters) -> Result<(),
 
 fn policy<T>(reply: crate::mail::reply::Reply) -> Result<T, Stop> {
     Err(Stop::Refuse(reply, Some(ErrorClass::Policy)))
-}
-
-/// REQUIRETLS (RFC 8689)
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
-fn require_tls(_: &mut Session<'_>, _: &[u8], p: &mut MailParameters) -> Result<(), Stop> {
-    p.require_tls = true;
-    Ok(())
 }
 
 /// AUTH=mailbox (RFC 4954, section 5); kept as it is.

@@ -150,8 +150,9 @@ impl Session<'_> {
             }
         };
         let words = by_address.as_deref();
-        let words = words.unwrap_or(&self.config().smtpd_discard_ehlo_keywords);
-        self.discard = Discard::parse(words, self.config().release);
+        let config = self.config();
+        let words = words.unwrap_or(&config.smtpd_discard_ehlo_keywords);
+        self.discard = Discard::parse(words, config.release);
     }
 
     /// Says how the conversation ended, to the client and to the log, and cleans up.

@@ -22,7 +22,7 @@ pub(crate) struct Mail {
     pub(crate) arrival: SystemTime,
     /// SMTPUTF8 was asked for.
     pub(crate) smtputf8: bool,
-    /// REQUIRETLS was asked for.
+    /// The message may go on in TLS only (REQUIRETLS).
     pub(crate) require_tls: bool,
     /// BODY=
     pub(crate) encoding: Option<&'static str>,

@@ -12,6 +12,7 @@ use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 use nix::unistd::{geteuid, getuid};
 
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::log::Fatal;
 use crate::mail::client::{Client, NameStatus};
 use crate::mail::hostname::{
@@ -97,11 +98,18 @@ fn endpoints(config: &Config, connection: &Connection) -> Result<(Client, Origin
     let proxy = &config.smtpd_upstream_proxy_protocol;
     let fd = connection.fd.as_fd();
     if let Some(attributes) = &connection.handed_over {
-        let client = from_attributes(attributes)?;
+        let (client, origin) = match from_attributes(attributes) {
+            Ok(client) => (client, Origin::Postscreen),
+            Err(Fatal(text)) if config.does(Change::BadHandoverSurvived) => {
+                warning!("{}", text);
+                (Client::unknown(), Origin::Failed)
+            }
+            Err(fatal) => return Err(fatal),
+        };
         if !proxy.is_empty() {
             warning!("ignoring non-empty smtpd_upstream_proxy_protocol setting behind postscreen");
         }
-        return Ok((client, Origin::Postscreen));
+        return Ok((client, origin));
     }
     if config.stand_alone || proxy.is_empty() {
         return Ok((from_socket(config, fd)?, Origin::Direct));
@@ -581,6 +589,14 @@ mod tests {
         assert_eq!(without("client_port"), b"missing client port from proxy");
         assert_eq!(without("server_address"), b"missing server address from proxy");
         assert_eq!(without("server_port"), b"missing server port from proxy");
+        let newer = config("smtpd_rs_dialect = 3.11\n");
+        captured::take();
+        let (client, origin) = identify(&newer, &passed("1.2.3")).unwrap();
+        assert_eq!((&client.namaddr[..], origin), (&b"unknown[unknown]"[..], Origin::Failed));
+        assert_eq!(
+            captured::take()[1..],
+            ["warning: bad IPv4 client address syntax from proxy: 1.2.3"]
+        );
         let with = |name: &str, value: &str| {
             let attributes = ATTRIBUTES.map(|a| if a.0 == name { (name, value) } else { a });
             String::from_utf8(from_attributes(&list(&attributes)).unwrap_err().0).unwrap()

@@ -67,6 +67,23 @@ impl Random {
         choices[self.below(choices.len())]
     }
 
+    /// The text with some of its characters gone, doubled or replaced.
+    pub(crate) fn garbled(&mut self, text: &str) -> String {
+        let mut garbled = String::new();
+        for c in text.chars() {
+            match self.below(60) {
+                0 => {}
+                1 => garbled.extend([c, c]),
+                2 => {
+                    garbled +=
+                        self.of(&["$", "{", "}", "\n", "=", "\0", "(", "?", ":", "99999", "/", "!"])
+                }
+                _ => garbled.push(c),
+            }
+        }
+        garbled
+    }
+
     /// A name that the value of `v<own>` may use: those before it, and others.
     fn name(&mut self, own: usize) -> String {
         if own > 1 && !self.once_in(3) {

@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, mpsc};
+use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -89,12 +89,12 @@ fn play(stage: &Stage, played: &[&Transcript]) {
                         Ok(run) => run.judge(one),
                         Err(error) => Some(format!("{}: {error}", one.name)),
                     };
-                    failures.lock().unwrap().extend(wrong);
+                    failures.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 }
             });
         }
     });
-    let mut failures = failures.into_inner().unwrap();
+    let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort();
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
@@ -114,6 +114,24 @@ fn cleanup_gets_these_records() {
     let mask = &stage().mask;
     let rest: Vec<String> = rest.iter().map(|line| mask.line(line, &ids, &[])).collect();
     assert_eq!(rest, RECORDS);
+}
+
+#[test]
+fn a_hidden_client_is_not_in_the_header() {
+    let path = transcript::directory().join("mail_plain.smtp");
+    let mut transcript = transcript::read(&path).unwrap();
+    for (name, value) in [("smtpd_rs_dialect", "3.10"), ("smtpd_hide_client_session", "yes")] {
+        transcript.main_cf.push((name.to_owned(), value.to_owned()));
+    }
+    let run = stage().play(&transcript, next_port()).unwrap();
+    let [message] = run.messages.as_slice() else { panic!("{} messages", run.messages.len()) };
+    let lines =
+        message.iter().filter(|(kind, _)| *kind == b'N').map(|(_, data)| transcript::show(data));
+    let header: Vec<String> = lines.take(3).collect();
+    let id = header[0].strip_prefix("Received: by mx.example.test (Postfix) id ").unwrap();
+    assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert!(header[1].starts_with("\\x09for <user@example.test>; "), "{}", header[1]);
+    assert!(!header[2].contains("client.test"), "{}", header[2]);
 }
 
 /// The records of `mail_plain.smtp`, but for the first, the time.

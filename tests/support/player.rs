@@ -86,7 +86,7 @@ pub(crate) fn play(
 
 impl Run {
     /// Without the log lines that `transcript` does not want, where it says so.
-    pub(crate) fn as_wanted_by(mut self, transcript: &Transcript) -> Run {
+    pub(crate) fn wanted_by(mut self, transcript: &Transcript) -> Run {
         if transcript.only_wanted_log {
             self.log.retain(|line| transcript.log.contains(line));
         }

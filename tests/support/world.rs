@@ -137,6 +137,8 @@ pub(crate) struct Binaries {
     pub(crate) theirs: PathBuf,
     pub(crate) ours: PathBuf,
     pub(crate) daemons: PathBuf,
+    /// smtpd_rs_dialect: empty, or what ours speaks as where another release is installed.
+    pub(crate) dialect: &'static str,
 }
 
 /// Sets up the network and the names of this namespace.
@@ -206,7 +208,7 @@ impl World {
         fs::copy(&binaries.ours, self.dir.join("libexec/ours"))?;
         self.words = certificates::make(&self.dir.join("tls")).map_err(|e| e.to_string())?;
         self.words.push(("@tls@".to_owned(), self.text("tls")));
-        self.write_configuration(transcripts)
+        self.write_configuration(transcripts, binaries.dialect)
     }
 
     /// resolv.conf and hosts, for all programs of this namespace and for those in the chroot.
@@ -227,8 +229,9 @@ impl World {
         Ok(())
     }
 
-    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+    fn write_configuration(&self, transcripts: &[Transcript], dialect: &str) -> Outcome<()> {
         let mut main = MAIN_CF.to_owned();
+        writeln!(main, "smtpd_rs_dialect = {dialect}")?;
         writeln!(main, "queue_directory = {}", self.text("spool"))?;
         writeln!(main, "data_directory = {}", self.text("data"))?;
         writeln!(main, "daemon_directory = {}", self.text("libexec"))?;

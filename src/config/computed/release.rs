@@ -1,0 +1,105 @@
+//! The release that we speak as, and what the installed Postfix was built with.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::super::dialect::{Change, Release};
+use super::super::installed::{self, Installed};
+use super::super::main_cf::Dictionary;
+use super::Facts;
+use crate::log::Fatal;
+
+/// Paths and names that Postfix has compiled in, by distribution.
+pub(super) const OF_THE_BUILD: &[&str] = &[
+    "command_directory",
+    "data_directory",
+    "default_database_type",
+    "meta_directory",
+    "queue_directory",
+    "shlib_directory",
+];
+
+impl Facts<'_> {
+    /// The Postfix that is installed.
+    pub(super) fn installed(&mut self, dictionary: &Dictionary) -> Result<&Installed, Fatal> {
+        if self.installed.is_none() {
+            self.installed = Some(match self.imagined {
+                true => Installed::default(),
+                false => Installed::find(dictionary.evaluated(b"daemon_directory")?),
+            });
+        }
+        Ok(self.installed.get_or_insert_default())
+    }
+
+    /// The release that we speak as: that of smtpd_rs_dialect, or the installed one.
+    pub(super) fn choose_dialect(
+        &mut self,
+        dialect: &[u8],
+        dictionary: &Dictionary,
+    ) -> Result<(), Fatal> {
+        let release = if dialect.is_empty() {
+            let installed = self.installed(dictionary)?.version.clone();
+            Release::parse(&installed.unwrap_or_else(|| self.noted("mail_version").to_vec()))
+        } else {
+            let release = Release::parse(dialect);
+            let release = release.ok_or_else(|| {
+                fatal!(
+                    "{}: parameter smtpd_rs_dialect: bad parameter value: {}",
+                    self.file(),
+                    dialect
+                )
+            })?;
+            Some(release)
+        };
+        self.release = release.unwrap_or(self.release);
+        Ok(())
+    }
+
+    /// The same, of values that are not loaded.
+    pub(in crate::config) fn choose_release(
+        &mut self,
+        dictionary: &Dictionary,
+    ) -> Result<(), Fatal> {
+        let dialect = dictionary.evaluated(b"smtpd_rs_dialect")?.unwrap_or_default();
+        self.choose_dialect(&dialect, dictionary)
+    }
+
+    /// What Postfix was built with. It is looked up only for whom it matters to: smtpd itself
+    /// needs none of these values but as parts of others.
+    pub(super) fn built_with(
+        &mut self,
+        name: &str,
+        dictionary: &Dictionary,
+    ) -> Result<Option<Vec<u8>>, Fatal> {
+        let matters = match name {
+            "default_database_type" => {
+                self.release.does(Change::DatabaseTypeOfAliases)
+                    && !dictionary.is_set(b"alias_maps")
+                    && !dictionary.is_set(b"local_recipient_maps")
+            }
+            _ => false,
+        };
+        if self.imagined || !(self.thorough || matters || dictionary.mentions(name)) {
+            return Ok(None);
+        }
+        if self.makedefs.is_none() {
+            let directory = dictionary.evaluated(b"meta_directory")?;
+            let directory = directory.unwrap_or_else(|| b"/etc/postfix".to_vec());
+            let path = fill!("{}/makedefs.out", directory);
+            let text = crate::sys::file::read(OsStr::from_bytes(&path));
+            self.makedefs = Some(text.unwrap_or_default());
+        }
+        let makedefs = self.makedefs.as_deref().unwrap_or_default();
+        if makedefs.is_empty() { Ok(None) } else { Ok(installed::built_with(makedefs, name)) }
+    }
+
+    /// What Postfix has for groups of key exchange where its OpenSSL is 3.5 or newer.
+    pub(super) fn groups_of_openssl(&self, name: &str) -> Option<Vec<u8>> {
+        if !self.release.does(Change::GroupsOfOpenSsl) || openssl::version::number() < 0x3050_0000 {
+            return None;
+        }
+        let groups: &[u8] =
+            if name == "tls_eecdh_auto_curves" { b"?X25519MLKEM768:DEFAULT" } else { b"" };
+        Some(groups.to_vec())
+    }
+}
