@@ -22,30 +22,28 @@ mod support;
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use support::compare::{self, Known};
+use support::inside::{self, installed, say};
 use support::player::{self, Reading, Run};
 use support::transcript::{self, Transcript};
-use support::world::{self, Binaries, Side, World};
+use support::world::{self, Side, World};
 
 /// The releases that the transcripts tell of. Under another they are played to ours only.
 const RELEASE: &str = "3.7.";
 /// As which ours speaks under another.
 const TOLD: &str = "3.7.11";
-/// Set in the process that runs inside the namespaces.
-const INSIDE: &str = "SMTPD_RS_INSIDE_WORLD";
 /// Transcripts played at a time: they mostly wait.
 const PLAYERS: usize = 8;
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let result = if env::var_os(INSIDE).is_some() { play_all(&options) } else { go_inside() };
+    let result = if inside::is_inside() { play_all(&options) } else { inside::go("differential") };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -87,72 +85,6 @@ impl Options {
     }
 }
 
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Starts this program again in namespaces of its own, or says why it can't.
-fn go_inside() -> Result<bool, Box<dyn Error>> {
-    let missing = missing();
-    if missing.is_empty() {
-        let program = env::current_exe()?;
-        let status = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(program)
-            .args(env::args_os().skip(1))
-            .env(INSIDE, "1")
-            .status()?;
-        return Ok(status.success());
-    }
-    say(&format!("differential: skipped, since this needs {}", missing.join(", ")));
-    let fails = env::var_os("CI").is_some();
-    say(if fails { "0 passed, 1 failed" } else { "0 passed, 0 failed" });
-    Ok(!fails)
-}
-
-/// What this machine lacks.
-fn missing() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    if !nix::unistd::geteuid().is_root() {
-        missing.push("root");
-    }
-    for (program, flag, what) in [
-        ("postconf", "-d", "an installed Postfix"),
-        ("ip", "-V", "ip (iproute2)"),
-        ("unshare", "--version", "unshare (util-linux)"),
-    ] {
-        if !Command::new(program).arg(flag).output().is_ok_and(|output| output.status.success()) {
-            missing.push(what);
-        }
-    }
-    if missing.is_empty() {
-        let allowed = Command::new("unshare").args(["-mnpf", "--mount-proc", "true"]).output();
-        if !allowed.is_ok_and(|output| output.status.success()) {
-            missing.push("the right to make namespaces");
-        }
-    }
-    missing
-}
-
-/// A parameter's default in the installed Postfix.
-fn installed(parameter: &str) -> Result<String, Box<dyn Error>> {
-    let output = Command::new("postconf").args(["-dh", parameter]).output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn binaries(comparable: bool) -> Result<Binaries, Box<dyn Error>> {
-    let daemons = PathBuf::from(installed("daemon_directory")?);
-    let path = |name: &str| env::var_os(name).map(PathBuf::from);
-    let theirs = path("SMTPD_REFERENCE").unwrap_or_else(|| daemons.join("smtpd"));
-    let ours = if reference_only() {
-        theirs.clone()
-    } else {
-        path("SMTPD_RS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into())
-    };
-    let dialect = if comparable { "" } else { TOLD };
-    Ok(Binaries { theirs, ours, daemons, dialect })
-}
-
 fn reference_only() -> bool {
     env::var_os("SMTPD_REFERENCE_ONLY").is_some() || Options::read().record
 }
@@ -178,8 +110,9 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         say("they are played to ours only, and held against what they say");
     }
     world::enter().map_err(|error| error.to_string())?;
-    let mut world =
-        World::start(&transcripts, &binaries(comparable)?).map_err(|error| error.to_string())?;
+    let mut binaries = inside::binaries(reference_only())?;
+    binaries.dialect = if comparable { "" } else { TOLD };
+    let mut world = World::start(&transcripts, &binaries).map_err(|error| error.to_string())?;
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

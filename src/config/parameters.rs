@@ -305,7 +305,7 @@ parameters! {
     /// Digits in sub-second delay logging.
     delay_logging_resolution_limit: Int (0, 6) = "2" foreign;
     /// Socket buffer override; 0 leaves kernel value.
-    tcp_windowsize: Int = "0" later;
+    tcp_windowsize: Int = "0";
     /// Socketmap: largest accepted reply.
     socketmap_max_reply_size: Int (1, 0) = "100000" later;
     /// Socketmap: largest query sent.

@@ -65,6 +65,7 @@ pub struct Server {
 impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
+        crate::sys::service_socket::use_window(config.tcp_windowsize);
         let mut opener = Opener::new(config);
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;

@@ -5,6 +5,7 @@ pub(crate) mod certificates;
 pub(crate) mod compare;
 pub(crate) mod dns;
 pub(crate) mod handshake;
+pub(crate) mod inside;
 pub(crate) mod mask;
 pub(crate) mod player;
 pub(crate) mod transcript;

@@ -386,6 +386,21 @@ impl World {
         log.of_listener(port(at, side))
     }
 
+    /// The log lines of one listener so far as a usual Postfix writes them, all of the same time.
+    pub(crate) fn usual_log(&self, at: usize, side: Side) -> Vec<String> {
+        let mut log = self.lock();
+        log.read_more(&self.dir.join("maillog"));
+        let tag = format!("t{}/", port(at, side));
+        let entries = log.entries.iter().filter(|entry| entry.ident.starts_with(&tag));
+        let line = |e: &Entry| format!("Nov 25 12:00:00 mx postfix/smtpd[{}]: {}", e.pid, e.text);
+        entries.map(line).collect()
+    }
+
+    /// A file of the instance's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// Waits until so many sessions of a listener have ended: by a disconnect line or by a death.
     pub(crate) fn wait_for_ends(&self, at: usize, side: Side, sessions: usize) {
         self.wait(at, side, Duration::from_secs(3), |lines| {
