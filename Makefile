@@ -12,7 +12,7 @@ DAEMON_DIR ?= $(or $(shell postconf -dh daemon_directory 2>/dev/null),/usr/lib/p
 MAN_DIR ?= $(PREFIX)/share/man/man8
 DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
 
-TESTS = $(filter-out differential clients,$(basename $(notdir $(wildcard tests/*.rs)))) \
+TESTS = $(filter-out differential clients memory,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
 .PHONY: build check test demo demo-keep install uninstall clean deny
