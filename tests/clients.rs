@@ -233,6 +233,12 @@ static CLIENTS: &[Client] = &[
         "python3 @scripts@/smtplib_client.py @host@ @port@",
     ),
     client("perl_net_smtp", "perl", (2, 2), "perl @scripts@/net_smtp.pl @host@ @port@"),
+    client(
+        "nodemailer",
+        "node node:nodemailer",
+        (1, 12),
+        "node @scripts@/nodemailer.js @host@ @port@",
+    ),
 ];
 
 /// A program that reads a log, and the lines of its report that count.
@@ -331,13 +337,18 @@ impl Sum {
     }
 }
 
-/// Whether all of `programs` are there; `perl:Name` is a module of Perl's.
+/// Where Debian has modules of node's.
+const NODE_PATH: &str = "/usr/share/nodejs";
+
+/// Whether all of `programs` are there; `perl:Name` and `node:name` are modules.
 fn are_there(programs: &str) -> bool {
-    programs.split(' ').all(|program| match program.strip_prefix("perl:") {
-        Some(module) => {
-            let perl = Command::new("perl").args([&format!("-M{module}"), "-e1"]).output();
-            perl.is_ok_and(|output| output.status.success())
-        }
+    let succeeds = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).env("NODE_PATH", NODE_PATH).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    programs.split(' ').all(|program| match program.split_once(':') {
+        Some(("perl", module)) => succeeds("perl", &[&format!("-M{module}"), "-e1"]),
+        Some((node, module)) => succeeds(node, &["-e", &format!("require('{module}')")]),
         None => is_there(program),
     })
 }
@@ -486,6 +497,7 @@ fn shell(command: &str) -> Result<(Option<i32>, Vec<String>), Box<dyn Error>> {
     let output = Command::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .env("LC_ALL", "C.UTF-8")
+        .env("NODE_PATH", NODE_PATH)
         .env("PERL_HASH_SEED", "0")
         .env("PERL_PERTURB_KEYS", "0")
         .env("PATH", format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default()))
