@@ -9,19 +9,22 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 # Where Postfix looks for its daemons: smtpd-rs goes beside them, never in place of one.
 DAEMON_DIR ?= $(or $(shell postconf -dh daemon_directory 2>/dev/null),/usr/lib/postfix/sbin)
+SBIN_DIR ?= $(PREFIX)/sbin
 MAN_DIR ?= $(PREFIX)/share/man/man8
 DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
+DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 
-TESTS = $(filter-out differential clients memory,$(basename $(notdir $(wildcard tests/*.rs)))) \
+TESTS = $(filter-out differential clients memory switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
-.PHONY: build check test demo demo-keep install uninstall clean deny
+.PHONY: build check test matrix demo demo-keep install uninstall clean deny
 
 build:
 	@scripts/install-what-is-missing build
 	$(CARGO) build --release --locked
 
-# What every change must pass, a minute or two: all but the tests beside the original.
+# What every change must pass, a minute or two: all but the tests beside the original, and those
+# that need a Postfix of their own.
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
@@ -37,16 +40,32 @@ test:
 	@$(MAKE) --no-print-directory build
 	scripts/test
 
+# All transcripts beside the smtpd of other releases, in root file systems of other Debians.
+matrix:
+	@scripts/install-what-is-missing matrix
+	scripts/matrix
+
+# Beside Postfix's own daemons, not over one; the tools for people where people look for them.
 install:
-	install -d $(DESTDIR)$(DAEMON_DIR) $(DESTDIR)$(MAN_DIR) $(DESTDIR)$(DOC_DIR)/examples
+	@[ -x target/release/smtpd-rs ] || { echo "nothing to install yet: make build" >&2; exit 1; }
+	install -d $(DESTDIR)$(DAEMON_DIR) $(DESTDIR)$(SBIN_DIR) $(DESTDIR)$(MAN_DIR) $(DESTDIR)$(DOC_DIR)/examples
 	install -m 755 target/release/smtpd-rs $(DESTDIR)$(DAEMON_DIR)/smtpd-rs
+	ln -sfn $(DAEMON_DIR)/smtpd-rs $(DESTDIR)$(SBIN_DIR)/smtpd-rs
+	install -m 755 scripts/switch $(DESTDIR)$(SBIN_DIR)/smtpd-rs-switch
 	install -m 644 man/smtpd-rs.8 $(DESTDIR)$(MAN_DIR)/smtpd-rs.8
-	install -m 644 README.md CHANGELOG.md docs/*.md $(DESTDIR)$(DOC_DIR)
+	ln -sfn smtpd-rs.8 $(DESTDIR)$(MAN_DIR)/smtpd-rs-switch.8
+	install -m 644 $(DOCS) $(DESTDIR)$(DOC_DIR)
 	install -m 644 postfix-conf/* $(DESTDIR)$(DOC_DIR)/examples
 
+# What "install" has put there, nothing else.
 uninstall:
-	rm -f $(DESTDIR)$(DAEMON_DIR)/smtpd-rs $(DESTDIR)$(MAN_DIR)/smtpd-rs.8
-	rm -rf $(DESTDIR)$(DOC_DIR)
+	rm -f $(DESTDIR)$(DAEMON_DIR)/smtpd-rs $(addprefix $(DESTDIR)$(SBIN_DIR)/,smtpd-rs smtpd-rs-switch)
+	rm -f $(addprefix $(DESTDIR)$(MAN_DIR)/,smtpd-rs.8 smtpd-rs-switch.8)
+	rm -f $(addprefix $(DESTDIR)$(DOC_DIR)/,$(notdir $(DOCS)))
+	rm -f $(addprefix $(DESTDIR)$(DOC_DIR)/examples/,$(notdir $(wildcard postfix-conf/*)))
+	for directory in $(DOC_DIR)/examples $(DOC_DIR); do \
+		[ ! -d $(DESTDIR)$$directory ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$directory; \
+	done
 
 # Licences, advisories and sources of everything we depend on (cargo install cargo-deny).
 deny:

@@ -28,6 +28,8 @@ pub mod matchlist;
 
 pub mod tls;
 
+pub mod identity;
+
 pub mod restriction;
 
 pub mod session;

@@ -34,10 +34,9 @@ use support::player::{self, Reading, Run};
 use support::transcript::{self, Transcript};
 use support::world::{self, Side, World};
 
-/// The releases that the transcripts tell of. Under another they are played to ours only.
+/// The releases that the transcripts tell of. Beside another, both sides are compared, whatever the
+/// transcripts say.
 const RELEASE: &str = "3.7.";
-/// As which ours speaks under another.
-const TOLD: &str = "3.7.11";
 /// Transcripts played at a time: they mostly wait.
 const PLAYERS: usize = 8;
 
@@ -104,15 +103,14 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
     }
     transcripts.retain(|transcript| options.wants(&transcript.name));
     let release = installed("mail_version")?;
-    let comparable = release.starts_with(RELEASE) || reference_only();
-    if !comparable {
+    let told = release.starts_with(RELEASE) || reference_only();
+    if !told {
         say(&format!("Postfix {release} is installed, the transcripts are of {RELEASE}*:"));
-        say("they are played to ours only, and held against what they say");
+        say("both sides are compared, whatever the transcripts say");
     }
     world::enter().map_err(|error| error.to_string())?;
-    let mut binaries = inside::binaries(reference_only())?;
-    binaries.dialect = if comparable { "" } else { TOLD };
-    let mut world = World::start(&transcripts, &binaries).map_err(|error| error.to_string())?;
+    let mut world = World::start(&transcripts, &inside::binaries(reference_only())?)
+        .map_err(|error| error.to_string())?;
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -122,10 +120,14 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(transcript) = transcripts.get(at) else { break };
                     let begin = Instant::now();
-                    let lines = if comparable {
-                        judge(&world, transcript, at, &known, options)
-                    } else {
+                    let lines = if options.record {
+                        record(&world, transcript, at)
+                    } else if transcript.only_ours {
                         judge_ours(&world, transcript, at)
+                    } else if told && !options.explore {
+                        judge(&world, transcript, at, &known)
+                    } else {
+                        compare(&world, transcript, at, &known)
                     };
                     if options.times {
                         say(&format!("{:6.2}s {}", begin.elapsed().as_secs_f64(), transcript.name));
@@ -153,26 +155,31 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(failed == 0)
 }
 
+/// Writes into the transcript what the installed smtpd says, or ours where only that can.
+fn record(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
+    let side = if transcript.only_ours { Side::Ours } else { Side::Theirs };
+    let run = player::play(world, transcript, at, side, Reading::UntilQuiet);
+    match record_run(transcript, &run) {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// Plays one transcript to ours alone.
+fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
+    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
+    untrue("ours", transcript, &ours)
+}
+
+/// Plays one transcript on both sides, and only compares them.
+fn compare(world: &World, transcript: &Transcript, at: usize, known: &Known) -> Vec<String> {
+    let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
+    let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
+    unexpected(&theirs, &ours, known.of(&transcript.name))
+}
+
 /// Plays one transcript on both sides; gives the lines of complaint.
-fn judge(
-    world: &World,
-    transcript: &Transcript,
-    at: usize,
-    known: &Known,
-    options: &Options,
-) -> Vec<String> {
-    if options.explore {
-        let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-        let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
-        return unexpected(&theirs, &ours, None);
-    }
-    if options.record {
-        let run = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-        return match record_run(transcript, &run) {
-            Ok(()) => Vec::new(),
-            Err(error) => vec![error.to_string()],
-        };
-    }
+fn judge(world: &World, transcript: &Transcript, at: usize, known: &Known) -> Vec<String> {
     let theirs = player::play(world, transcript, at, Side::Theirs, Reading::AsWritten);
     let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
     let difference = known.of(&transcript.name);
@@ -189,12 +196,6 @@ fn judge(
         }
     }
     complaints
-}
-
-/// Plays one transcript to ours alone.
-fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
-    let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
-    untrue("ours", transcript, &ours)
 }
 
 /// Differences between both sides that are not known, and known ones that are none.

@@ -18,13 +18,12 @@ use smtpd_rs::config::parameters::{Effect, NAMES, TABLE};
 
 /// Who asks, and where: no two have it in common.
 const OF_THE_PROCESS: &[&str] = &["process_id", "process_name"];
-/// Postfix does not know these.
-const OURS: &[&str] = &["smtpd_rs_dialect"];
 /// Not told by the programs that are installed, but for postconf itself.
 const UNKNOWN: &[&str] = &["mail_release_date"];
 
 fn compared(name: &str) -> bool {
-    ![OF_THE_PROCESS, OURS, UNKNOWN].iter().any(|names| names.contains(&name))
+    let own = TABLE.iter().any(|row| row.name == name && row.effect == Effect::Own);
+    !own && ![OF_THE_PROCESS, UNKNOWN].iter().any(|names| names.contains(&name))
 }
 
 fn postconf(arguments: &[&str]) -> Option<Output> {
@@ -118,7 +117,9 @@ fn what_has_effect_is_used_and_what_has_none_is_not() {
         let part = TABLE.iter().any(|other| acts(other.name) && has_word(other.default, row.name));
         let used = field || has_word(&config, row.name) || part;
         match row.effect {
-            Effect::Acts if !used => wrong.push(format!("{}: nobody reads it", row.name)),
+            Effect::Acts | Effect::Own if !used => {
+                wrong.push(format!("{}: nobody reads it", row.name))
+            }
             Effect::Later if field => wrong.push(format!("{}: it is read", row.name)),
             _ => {}
         }
@@ -136,12 +137,13 @@ fn parity_page() -> String {
          - **yes**: it has its effect here\n\
          - **not yet**: it has an effect in Postfix's smtpd, and none here so far\n\
          - **no**: it is read and checked, and may be part of other values; smtpd makes nothing of it, in \
-         Postfix neither\n\n",
+         Postfix neither\n\
+         - **own**: smtpd-rs has it, Postfix has not\n\n",
     );
     let count = |effect| TABLE.iter().filter(|row| row.effect == effect).count();
     page += &format!(
         "Of {} parameters {} have their effect, {} not yet, and {} are not smtpd's business.\n\n",
-        TABLE.len(),
+        TABLE.len() - count(Effect::Own),
         count(Effect::Acts),
         count(Effect::Later),
         count(Effect::Foreign)
@@ -152,6 +154,7 @@ fn parity_page() -> String {
             Effect::Acts => "yes",
             Effect::Later => "not yet",
             Effect::Foreign => "no",
+            Effect::Own => "own",
         };
         let default = match row.default {
             "" => String::new(),

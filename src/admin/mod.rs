@@ -6,6 +6,8 @@
 //! 64 (wrong usage; sysexits.h).
 #![forbid(unsafe_code)]
 
+mod ccert;
+mod check;
 mod parameters;
 
 use std::env;
@@ -33,6 +35,18 @@ pub struct Verb {
 /// THE TABLE of verbs.
 pub static VERBS: &[Verb] = &[
     Verb {
+        name: "ccert",
+        summary: "client certificates: new, add, list, revoke, show, check, renew",
+        help: ccert::HELP,
+        run: ccert::ccert,
+    },
+    Verb {
+        name: "check",
+        summary: "what is wrong with main.cf and the services of master.cf",
+        help: check::HELP,
+        run: check::check,
+    },
+    Verb {
         name: "parameters",
         summary: "what main.cf says, as postconf(1) shows it",
         help: parameters::HELP,
@@ -55,6 +69,9 @@ pub(crate) enum Trouble {
     /// `--help` was among them.
     #[error("help")]
     Help,
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Failed(String),
     /// The output has nowhere to go.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -89,7 +106,7 @@ fn explain(verb: &Verb, trouble: &Trouble) -> ExitCode {
             complain(&format!("{}: {trouble} (see {PROGRAM} {} --help)", verb.name, verb.name));
             ExitCode::from(USAGE)
         }
-        Trouble::Output(_) => {
+        Trouble::Failed(_) | Trouble::Output(_) => {
             complain(&format!("{}: {trouble}", verb.name));
             ExitCode::FAILURE
         }

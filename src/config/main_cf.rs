@@ -69,6 +69,11 @@ impl Dictionary {
         self.entries.insert(Cow::Owned(name.to_vec()), entry);
     }
 
+    /// Forgets what main.cf and `-o` say of `name`.
+    pub(crate) fn unset(&mut self, name: &[u8]) {
+        self.entries.remove(name);
+    }
+
     /// Gives `name` the text of its default.
     pub fn set_default(&mut self, name: &'static str, text: Cow<'static, [u8]>) {
         let entry = Entry { text, set: false };
@@ -268,7 +273,7 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
 }
 
 /// `name = value` without the blanks around both. As Postfix: `split_nameval()`.
-fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
+pub(crate) fn name_value(text: &[u8]) -> Result<(&[u8], &[u8]), NameValueError> {
     let text = trim(text);
     let len = text.iter().position(|byte| is_space(*byte) || *byte == b'=').unwrap_or(text.len());
     let (name, rest) = text.split_at(len);

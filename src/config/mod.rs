@@ -77,7 +77,7 @@ pub fn directory() -> PathBuf {
 }
 
 /// main.cf as it was read, before any parameter is evaluated: here `-o` comes in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     /// What main.cf and `-o` say.
     pub dictionary: Dictionary,
@@ -161,6 +161,11 @@ impl Config {
     /// Whether main.cf or `-o` sets the parameter (compatibility_level).
     pub fn is_set(&self, name: &str) -> bool {
         self.dictionary.is_set(name.as_bytes())
+    }
+
+    /// Whether clients can log in: by SASL, or by a certificate that is somebody's.
+    pub fn has_logins(&self) -> bool {
+        self.smtpd_sasl_auth_enable || !self.smtpd_tls_ccert_user_maps.is_empty()
     }
 
     /// The addresses under which others know us (proxy_interfaces); an error is fatal, but only

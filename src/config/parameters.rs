@@ -4,7 +4,8 @@
 //! as in Postfix 3.12; what other releases have in their place stands in [`super::dialect`]. The
 //! limits are those of the value (numbers, seconds) or of its length (texts); 0 means none. The
 //! order matters: a default that names a parameter further down expands to nothing, as in
-//! Postfix. `later` and `foreign` mark what has no effect here: see [`Effect`].
+//! Postfix. `later` and `foreign` mark what has no effect here, `own` what Postfix has not: see
+//! [`Effect`].
 #![expect(non_snake_case, reason = "fields have the names that main.cf has: smtpd_tls_CAfile")]
 
 use super::kinds::{self, Kind, Loader};
@@ -36,6 +37,8 @@ pub enum Effect {
     Later,
     /// Nothing, as in Postfix's smtpd: it is read and checked, and may be part of other values.
     Foreign,
+    /// Something that Postfix has not.
+    Own,
 }
 
 /// A name in main.cf that is no parameter of ours.
@@ -65,6 +68,9 @@ macro_rules! effect {
     };
     (foreign) => {
         Effect::Foreign
+    };
+    (own) => {
+        Effect::Own
     };
 }
 
@@ -113,7 +119,7 @@ parameters! {
     /// Version of the Postfix that is installed; usable as $mail_version.
     mail_version: Str (1, 0) = "3.7.11";
     /// Release of Postfix as which smtpd-rs speaks, such as 3.10; empty: the installed one.
-    smtpd_rs_dialect: Str = "";
+    smtpd_rs_dialect: Str = "" own;
     /// Syslog facility name; unknown value is fatal.
     syslog_facility: Str (1, 0) = "mail";
     /// Address families to use: all, ipv4, ipv6.
@@ -451,7 +457,7 @@ parameters! {
     /// Byte limit of one TLS trace file.
     smtpd_tls_trace_size_limit: Int = "102400" later;
     /// Longest SASL client response, bytes.
-    smtpd_sasl_response_limit: Int (12288, 0) = "12288" later;
+    smtpd_sasl_response_limit: Int (12288, 0) = "12288";
     /// Requests per policy connection; 0=unlimited.
     smtpd_policy_service_request_limit: Int = "0" later;
     /// Attempts per policy request.
@@ -521,7 +527,7 @@ parameters! {
     /// Networks for permit_mx_backup.
     permit_mx_backup_networks: Str = "" later;
     /// Sender address to SASL owners.
-    smtpd_sender_login_maps: Str = "" later;
+    smtpd_sender_login_maps: Str = "";
     /// Commands answered 250 without action.
     smtpd_noop_commands: Str = "";
     /// Commands that end the session with 221.
@@ -830,6 +836,17 @@ parameters! {
     tlsproxy_client_security_level: Str = "${tlsproxy_client_level?{$tlsproxy_client_level}:{$smtp_tls_security_level}}" foreign;
     /// Only tested for presence (3.11+ warning flag).
     smtp_tlsrpt_skip_reused_handshakes: Bool = "no" foreign;
+
+    // What smtpd-rs has and Postfix has not: with the defaults, it is as Postfix.
+
+    /// Tables that give a client certificate a user.
+    smtpd_tls_ccert_user_maps: Str = "" own;
+    /// Whether that user counts for permit_sasl_authenticated without AUTH EXTERNAL.
+    smtpd_tls_ccert_authenticates: Bool = "yes" own;
+    /// Tables: the identities that a user may ask for in AUTH EXTERNAL.
+    smtpd_tls_ccert_authzid_maps: Str = "" own;
+    /// Serve with new certificates and keys as soon as their files have changed.
+    smtpd_tls_hot_reload: Bool = "yes" own;
 }
 
 /// Names that no row above has, though they mean something: those that the program sets, and

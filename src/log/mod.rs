@@ -137,10 +137,10 @@ pub fn open() {
 
 /// Opens the log as main.cf wants it.
 pub fn settle(settings: &Settings) -> Result<(), Fatal> {
+    check_prefix(settings)?;
     let target = if settings.maillog_file.is_empty() {
         Target::Syslog
     } else {
-        check_prefix(settings)?;
         Target::Postlog { socket: settings.postlog_socket.clone(), host: settings.host.clone() }
     };
     let mut logger = logger();
@@ -149,9 +149,11 @@ pub fn settle(settings: &Settings) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn check_prefix(settings: &Settings) -> Result<(), Fatal> {
+/// Refuses a maillog_file that maillog_file_prefixes does not allow.
+pub(crate) fn check_prefix(settings: &Settings) -> Result<(), Fatal> {
     let Settings { maillog_file, maillog_file_prefixes, .. } = settings;
-    if words(maillog_file_prefixes, COMMA_SPACE).any(|prefix| maillog_file.starts_with(prefix)) {
+    let mut prefixes = words(maillog_file_prefixes, COMMA_SPACE);
+    if maillog_file.is_empty() || prefixes.any(|prefix| maillog_file.starts_with(prefix)) {
         return Ok(());
     }
     Err(Fatal(fill!(
@@ -277,7 +279,7 @@ thread_local! {
     static CAPTURED: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
 }
 
-/// For tests: what `f` logs in this thread, instead of logging it.
+/// What `f` logs in this thread, instead of logging it.
 pub fn capture<T>(f: impl FnOnce() -> T) -> (T, Vec<Record>) {
     let before = CAPTURED.replace(Some(Vec::new()));
     let value = f();

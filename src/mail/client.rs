@@ -74,6 +74,8 @@ pub struct Login {
     pub method: Vec<u8>,
     /// User name, printable.
     pub username: Vec<u8>,
+    /// By a certificate alone: the client said nothing of it.
+    pub implicit: bool,
 }
 
 /// What went wrong, by the words of notify_classes (postconf(5)).

@@ -326,11 +326,8 @@ impl Policy {
         if let Some(list) = self.entry_lists.borrow().get(text) {
             return Ok(Rc::clone(list));
         }
-        let mut compiler = Compiler {
-            classes: &self.class_names,
-            tables: None,
-            sasl: self.config.smtpd_sasl_auth_enable,
-        };
+        let mut compiler =
+            Compiler { classes: &self.class_names, tables: None, logins: self.config.has_logins() };
         let list = Rc::new(compiler.list(text)?);
         let mut kept = self.entry_lists.borrow_mut();
         if kept.len() >= KEPT_LISTS {

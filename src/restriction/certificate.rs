@@ -97,7 +97,7 @@ pub(crate) fn permit_tls_all_clientcerts(e: &mut Eval<'_>) -> Outcome {
 /// What is looked up where search_order doesn't say.
 const DEFAULT_ORDER: &[SearchKey] = &[SearchKey::CertificateFingerprint, SearchKey::KeyFingerprint];
 
-/// Looks up fingerprints of the client's certificate.
+/// Looks up fingerprints of the client's certificate, or its names (search_order).
 pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argument) -> Outcome {
     let Some(search) = &argument.search else {
         warning!("See earlier parsing error messages for '{}", argument.text);
@@ -112,24 +112,39 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
     let table = Argument { text: search.name.clone(), table: None, search: None };
     let at = at.about(Class::Certificate, &tls.subject);
     for key in search.order.as_deref().unwrap_or(DEFAULT_ORDER) {
-        let fingerprint = match key {
-            SearchKey::CertificateFingerprint => &tls.certificate_fingerprint,
-            SearchKey::KeyFingerprint => &tls.key_fingerprint,
-            SearchKey::IssuerName | SearchKey::SubjectName => {
-                warning!(
-                    "check_ccert_access: unexpected action '{}' in '{}'",
-                    key.name(),
-                    argument.text
-                );
-                return Err(e.server_error());
-            }
+        let Some(values) = values(*key, tls) else {
+            let (name, text) = (key.name(), &argument.text);
+            warning!("check_ccert_access: unexpected action '{}' in '{}'", name, text);
+            return Err(e.server_error());
         };
-        e.policy.clients.note_old_digest();
-        let fingerprint = fingerprint.as_deref().unwrap_or_default();
-        let found = lookup::check(e, &table, Some(&search.table), Keys::Whole(fingerprint), &at)?;
-        if found == Found::Entry(Verdict::Permit) {
-            return Ok(Verdict::Permit);
+        if matches!(key, SearchKey::CertificateFingerprint | SearchKey::KeyFingerprint) {
+            e.policy.clients.note_old_digest();
+        }
+        for value in values {
+            let found = lookup::check(e, &table, Some(&search.table), Keys::Whole(value), &at)?;
+            if found == Found::Entry(Verdict::Permit) {
+                return Ok(Verdict::Permit);
+            }
         }
     }
     Ok(Verdict::Dunno)
+}
+
+/// What of a certificate is looked up for `key`; `None`: that has no meaning. Names that nobody
+/// vouches for are left out.
+fn values(key: SearchKey, tls: &TlsFacts) -> Option<Vec<&[u8]>> {
+    let names = &tls.names;
+    Some(match key {
+        SearchKey::CertificateFingerprint => {
+            vec![tls.certificate_fingerprint.as_deref().unwrap_or_default()]
+        }
+        SearchKey::KeyFingerprint => vec![tls.key_fingerprint.as_deref().unwrap_or_default()],
+        SearchKey::IssuerName | SearchKey::SubjectName => return None,
+        _ if !tls.trusted => Vec::new(),
+        SearchKey::Subject => names.subject.as_deref().into_iter().collect(),
+        SearchKey::Issuer => names.issuer.as_deref().into_iter().collect(),
+        SearchKey::Email => names.emails.iter().map(Vec::as_slice).collect(),
+        SearchKey::Dns => names.dns.iter().map(Vec::as_slice).collect(),
+        SearchKey::Uri => names.uris.iter().map(Vec::as_slice).collect(),
+    })
 }

@@ -87,10 +87,18 @@ impl Clients {
     }
 
     /// Whether the client has logged in, and not as anybody. As Postfix 3.7: what XCLIENT LOGIN
-    /// says counts only with smtpd_sasl_auth_enable.
-    pub(crate) fn is_authenticated(&self, facts: &Facts<'_>) -> bool {
-        self.config.smtpd_sasl_auth_enable
-            && facts.login.is_some_and(|login| !login.method.eq_ignore_ascii_case(b"anonymous"))
+    /// says counts only where clients can log in.
+    pub(crate) fn is_authenticated(&self, facts: &Facts<'_>) -> Result<bool, TableError> {
+        if !self.config.has_logins() {
+            return Ok(false);
+        }
+        match (facts.login, facts.login_unknown) {
+            (None, Some(error)) => Err(error),
+            (login, _) => Ok(login.is_some_and(|login| {
+                !login.method.eq_ignore_ascii_case(b"anonymous")
+                    && (!login.implicit || self.config.smtpd_tls_ccert_authenticates)
+            })),
+        }
     }
 }
 
@@ -106,7 +114,7 @@ pub(crate) fn permit_mynetworks(e: &mut Eval<'_>) -> Outcome {
 
 /// Permits clients that have logged in.
 pub(crate) fn permit_sasl_authenticated(e: &mut Eval<'_>) -> Outcome {
-    Ok(permit_if(e.policy.clients.is_authenticated(&e.facts)))
+    Ok(permit_if(e.policy.clients.is_authenticated(&e.facts)?))
 }
 
 /// Refuses a client whose name is not verified (RFC 7372).
@@ -153,7 +161,7 @@ pub(crate) fn check_reverse_client_hostname_access(
 
 /// Looks up the name of who logged in.
 pub(crate) fn check_sasl_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argument) -> Outcome {
-    if !e.policy.config.smtpd_sasl_auth_enable {
+    if !e.policy.config.has_logins() {
         warning!("restriction `check_sasl_access' ignored: no SASL support");
         return Ok(Verdict::Dunno);
     }

@@ -121,8 +121,15 @@ pub(crate) struct Search {
 pub(crate) enum SearchKey {
     CertificateFingerprint,
     KeyFingerprint,
+    /// Postfix has these two names, and no meaning for them.
     IssuerName,
     SubjectName,
+    // Names, which count only in verified chains. Postfix has not got them.
+    Subject,
+    Issuer,
+    Email,
+    Dns,
+    Uri,
 }
 
 /// The names in search_order.
@@ -131,6 +138,11 @@ const SEARCH_KEYS: &[(&str, SearchKey)] = &[
     ("pubkey_fingerprint", SearchKey::KeyFingerprint),
     ("issuer_cn", SearchKey::IssuerName),
     ("subject_cn", SearchKey::SubjectName),
+    ("cert_subject", SearchKey::Subject),
+    ("cert_issuer", SearchKey::Issuer),
+    ("san_email", SearchKey::Email),
+    ("san_dns", SearchKey::Dns),
+    ("san_uri", SearchKey::Uri),
 ];
 
 impl SearchKey {
@@ -279,6 +291,13 @@ impl Classes {
         Ok(classes)
     }
 
+    /// The names, in the order of the texts.
+    pub(crate) fn names(&self) -> Vec<&[u8]> {
+        let mut names: Vec<_> = self.places.iter().collect();
+        names.sort_by_key(|(_, place)| **place);
+        names.into_iter().map(|(name, _)| name.as_slice()).collect()
+    }
+
     fn add(&mut self, name: &[u8], text: Vec<u8>) {
         self.places.insert(name.to_vec(), self.texts.len());
         self.texts.push(text);
@@ -290,7 +309,8 @@ pub(crate) struct Compiler<'c, 't> {
     pub(crate) classes: &'c Classes,
     /// `None`: for a list from an access table, which has no tables.
     pub(crate) tables: Option<Tables<'t>>,
-    pub(crate) sasl: bool,
+    /// Clients can log in.
+    pub(crate) logins: bool,
 }
 
 impl Compiler<'_, '_> {
@@ -304,7 +324,7 @@ impl Compiler<'_, '_> {
             let (act, taken) = self.step(word, after);
             if let Act::Missing(_) = act {
                 if self.tables.is_some() {
-                    warning!("{}; mail is deferred where it is reached", missing(word));
+                    warning!("{}{}", missing(word), DEFERRED);
                 }
             }
             let next = after.first().map(|next| next.to_vec());
@@ -406,8 +426,8 @@ impl Compiler<'_, '_> {
                     (Act::Broken(text), 0)
                 }
             },
-            Check::MissingLogin if self.sasl => (Act::Missing(Need::Sender), 0),
-            Check::MissingLogin => {
+            Check::Login(check) if self.logins => (Act::Plain(check), 0),
+            Check::Login(_) => {
                 (Act::Ignored(fill!("restriction `{}' ignored: no SASL support", word)), 0)
             }
         }
@@ -433,6 +453,9 @@ fn check_server(word: &[u8]) -> Result<(), Fatal> {
     }
     Ok(())
 }
+
+/// What the start adds to [`missing`].
+pub(crate) const DEFERRED: &str = "; mail is deferred where it is reached";
 
 /// What is said of a restriction that this version does not have.
 pub(crate) fn missing(name: &[u8]) -> Vec<u8> {

@@ -157,6 +157,7 @@ mod tests {
             etrn: None,
             tls: None,
             login: None,
+            login_unknown: None,
             pipelined: false,
             in_transaction: true,
             proxied: false,

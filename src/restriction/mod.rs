@@ -28,9 +28,11 @@ mod eval;
 pub mod expand;
 mod helo;
 mod listed;
+mod login;
 mod lookup;
 mod relay;
 mod remembered;
+pub(crate) mod review;
 pub mod rewrite_clients;
 mod rows;
 #[cfg(test)]
@@ -45,6 +47,7 @@ use client::Clients;
 use compile::{Classes, Compiler, List, Tables};
 use eval::{At, Deferral, Eval, Outcome, Stop, Verdict};
 use listed::Listed;
+use login::Owners;
 use remembered::Remembered;
 
 use crate::config::Config;
@@ -53,8 +56,8 @@ use crate::log::Fatal;
 use crate::mail::address::LogForm;
 use crate::mail::client::{Client, ErrorClass, Login};
 use crate::matchlist::{self, Kind, MatchList};
-use crate::table::Opener;
 use crate::table::address::AddressSearch;
+use crate::table::{Opener, TableError};
 use crate::tls::TlsFacts;
 
 /// What may be known of a session at the time of a check.
@@ -82,6 +85,8 @@ pub struct Facts<'a> {
     pub tls: Option<&'a TlsFacts>,
     /// Who logged in.
     pub login: Option<&'a Login>,
+    /// Why it is not known whose certificate the client has.
+    pub login_unknown: Option<TableError>,
     /// The client pipelined where it must not.
     pub pipelined: bool,
     /// A message is on its way (MAIL was accepted).
@@ -212,6 +217,7 @@ pub struct Policy {
     pub(crate) entry_lists: RefCell<HashMap<Vec<u8>, Rc<List>>>,
     pub(crate) clients: Clients,
     pub(crate) listed: Listed,
+    pub(crate) owners: Owners,
     pub(crate) relay_domains: MatchList,
     permit_log: MatchList,
     /// Keys of address tables: access(5), and tables of recipients.
@@ -239,6 +245,7 @@ impl Policy {
         let relay_domains =
             MatchList::open(opener, config, "relay_domains", &config.relay_domains, Kind::Domain)?;
         let listed = Listed::open(config, opener)?;
+        let owners = Owners::open(config, opener)?;
         let addresses = AddressSearch::open(config, opener)?;
         let parent_domains = matchlist::parents(opener, config, Some("smtpd_access_maps"))?;
         let class_names = Classes::read(config)?;
@@ -246,7 +253,7 @@ impl Policy {
         let mut compiler = Compiler {
             classes: &class_names,
             tables: Some(Tables::new(opener)),
-            sasl: config.smtpd_sasl_auth_enable,
+            logins: config.has_logins(),
         };
         let mut list = |text: &[u8]| compiler.list(text);
         let client = list(&config.smtpd_client_restrictions)?;
@@ -286,6 +293,7 @@ impl Policy {
             entry_lists: RefCell::default(),
             clients,
             listed,
+            owners,
             relay_domains,
             permit_log,
             addresses,
@@ -571,6 +579,11 @@ pub fn log_event(config: &Config, facts: &Facts<'_>, what: &str, text: &[u8]) {
     line.extend_from_slice(&fill!(" proto={}", facts.protocol));
     if let Some(helo) = facts.helo {
         line.extend_from_slice(&fill!(" helo=<{}>", helo));
+    }
+    // As Postfix from 3.10 on; before, only where a certificate can be a login.
+    if let Some(login) = facts.login.filter(|_| !config.smtpd_tls_ccert_user_maps.is_empty()) {
+        let (method, user) = (&login.method, &login.username);
+        line.extend_from_slice(&fill!(" sasl_method={} sasl_username={}", method, user));
     }
     info!("{}", line);
 }

@@ -89,7 +89,7 @@ impl RewriteClients {
         match row {
             Row::Simple(Simple::OwnAddress) => Ok(self.clients.is_own_address(facts.client)),
             Row::Simple(Simple::MyNetworks) => self.clients.is_in_mynetworks(facts.client),
-            Row::Simple(Simple::Login) => Ok(self.clients.is_authenticated(facts)),
+            Row::Simple(Simple::Login) => self.clients.is_authenticated(facts),
             Row::Simple(Simple::Certificate(which)) => self.clients.has_certificate(facts, *which),
             Row::AddressMap(maps) => Ok(maps.find(&facts.client.addr)?.is_some()),
             Row::Broken(text) => {

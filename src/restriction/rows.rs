@@ -2,7 +2,9 @@
 
 use super::compile::Argument;
 use super::eval::{At, Eval, Outcome};
-use super::{Class, Facts, access, address, basic, certificate, client, helo, listed, relay};
+use super::{
+    Class, Facts, access, address, basic, certificate, client, helo, listed, login, relay,
+};
 
 /// A restriction without argument.
 pub(crate) type PlainCheck = fn(&mut Eval<'_>, &At<'_>) -> Outcome;
@@ -34,8 +36,8 @@ pub(crate) enum Check {
     WarnIfReject,
     /// A restriction of Postfix that this version does not have: fails where it is needed.
     Missing(Takes, Need),
-    /// The same, but of no use without AUTH.
-    MissingLogin,
+    /// Nothing; of no use where nobody can log in.
+    Login(PlainCheck),
 }
 
 /// What stands after a restriction that this version does not have.
@@ -84,7 +86,7 @@ impl Need {
 }
 
 use Check::{
-    Allowlist, Last, Missing, MissingLogin, Permit, PermitAll, Plain, Sleep, Table, WarnIfReject,
+    Allowlist, Last, Login, Missing, Permit, PermitAll, Plain, Sleep, Table, WarnIfReject,
 };
 use Takes::{Domain, Nothing, Server};
 
@@ -147,11 +149,11 @@ pub(crate) static RESTRICTIONS: &[(&str, Check)] = &[
     ("check_sender_access", Table(address::check_sender_access)),
     ("check_sender_mx_access", Missing(Takes::Table, Need::Sender)),
     ("check_sender_ns_access", Missing(Takes::Table, Need::Sender)),
-    ("reject_authenticated_sender_login_mismatch", MissingLogin),
-    ("reject_known_sender_login_mismatch", MissingLogin),
+    ("reject_authenticated_sender_login_mismatch", Login(login::reject_authenticated_sender_login_mismatch)),
+    ("reject_known_sender_login_mismatch", Login(login::reject_known_sender_login_mismatch)),
     ("reject_non_fqdn_sender", Plain(address::reject_non_fqdn_sender)),
     ("reject_rhsbl_sender", Missing(Domain, Need::Sender)),
-    ("reject_unauthenticated_sender_login_mismatch", MissingLogin),
+    ("reject_unauthenticated_sender_login_mismatch", Login(login::reject_unauthenticated_sender_login_mismatch)),
     ("reject_unknown_address", Missing(Nothing, Need::Sender)),
     ("reject_unknown_sender_domain", Missing(Nothing, Need::Sender)),
     ("reject_unlisted_sender", Plain(listed::reject_unlisted_sender)),

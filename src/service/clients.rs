@@ -108,8 +108,8 @@ impl<P: Program> Child<'_, P> {
     /// Accepts a client and serves it; `None`: it was not there any more.
     fn one(&mut self, socket: usize) -> Result<Option<Next>, Fatal> {
         let Some(socket) = self.master.listen.get(socket) else { return Ok(None) };
-        if let Some(table) = self.program.changed_table() {
-            info!("table {} has changed -- restarting", table);
+        if let Some(what) = self.program.changed() {
+            info!("{} has changed -- restarting", what);
             return Ok(Some(Next::End));
         }
         let accepted = self.transport.accept(socket);

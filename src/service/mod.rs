@@ -19,9 +19,9 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Instant;
 
-use self::arguments::Arguments;
+pub(crate) use self::arguments::Arguments;
 use self::clients::Child;
-use self::listen::Transport;
+pub(crate) use self::listen::Transport;
 use self::master::Inheritance;
 use crate::config::{self, Config, Source};
 use crate::log::{self, Fatal};
@@ -36,9 +36,9 @@ pub trait Program: Sized {
     fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal>;
     /// What is to be done when the privileges are gone.
     fn post_jail(&mut self) -> Result<(), Fatal>;
-    /// The name of a table that has changed since it was opened. Then this process ends, and the
+    /// What has changed since it was opened, a table or a file. Then this process ends, and the
     /// next reads it anew.
-    fn changed_table(&self) -> Option<Vec<u8>>;
+    fn changed(&self) -> Option<Vec<u8>>;
     /// While no client is there: closes connections to other services that were idle for too
     /// long (ipc_idle). When to be called again.
     fn tend(&self, _now: Instant) -> Option<Instant> {
@@ -148,7 +148,8 @@ fn serve_stdin<P: Program>(mut program: P, rest: &[Vec<u8>]) -> Result<(), Fatal
     program.serve(Connection { fd, output: Some(output), handed_over: None })
 }
 
-fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
+/// Words that are no options are found out with the first client. As Postfix.
+pub(crate) fn refuse_arguments(rest: &[Vec<u8>]) -> Result<(), Fatal> {
     match rest.first() {
         None => Ok(()),
         Some(word) => Err(fatal!("unexpected command-line argument: {}", word)),
@@ -165,8 +166,8 @@ impl Program for Smtpd {
         Ok(())
     }
 
-    fn changed_table(&self) -> Option<Vec<u8>> {
-        self.changed_table()
+    fn changed(&self) -> Option<Vec<u8>> {
+        self.changed()
     }
 
     fn tend(&self, now: Instant) -> Option<Instant> {

@@ -23,7 +23,7 @@ pub(crate) struct Said {
     pub(crate) line: Vec<u8>,
     /// It ended in LF without CR, and that matters.
     pub(crate) bare_newline: bool,
-    /// It was longer than line_length_limit, and was cut.
+    /// It was too long, and was cut.
     pub(crate) too_long: bool,
 }
 
@@ -71,7 +71,21 @@ impl<'s> Chat<'s> {
 
     /// Reads a command. One that is too long is cut, and its rest thrown away.
     pub(crate) fn read(&mut self, bare: BareNewline, namaddr: &[u8]) -> Result<Said, StreamEnd> {
-        let limit = self.config.line_length_limit.max(1) as usize;
+        self.read_up_to(self.config.line_length_limit, bare, namaddr)
+    }
+
+    /// Reads what follows a challenge (smtpd_sasl_response_limit).
+    pub(crate) fn read_response(&mut self, limit: i32, namaddr: &[u8]) -> Result<Said, StreamEnd> {
+        self.read_up_to(limit, BareNewline::Accept, namaddr)
+    }
+
+    fn read_up_to(
+        &mut self,
+        limit: i32,
+        bare: BareNewline,
+        namaddr: &[u8],
+    ) -> Result<Said, StreamEnd> {
+        let limit = usize::try_from(limit).unwrap_or(0).max(1);
         let mut line = Vec::with_capacity(80);
         self.be_patient();
         if self.stream.read_line(&mut line, limit)? == Line::Cut {

@@ -2,7 +2,7 @@
 
 use super::notify::without_secret;
 use super::{Session, Stop};
-use super::{bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
 use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
@@ -65,7 +65,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("XCLIENT", xclient::xclient, PRE_TLS),
     command("XFORWARD", xclient::xforward, 0),
     command("STARTTLS", starttls::starttls, PRE_TLS),
-    command("AUTH", starttls::auth, 0),
+    command("AUTH", auth::auth, 0),
     command("MAIL", esmtp::mail, 0),
     command("RCPT", esmtp::rcpt, 0),
     command("DATA", data::data, LAST),

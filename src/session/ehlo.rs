@@ -41,7 +41,7 @@ static KEYWORDS: &[(&str, Announce)] = &[
     ("VRFY", |s| Ok(when(!s.config().disable_vrfy_command, "VRFY"))),
     ("ETRN", |_| always("ETRN")),
     ("STARTTLS", |s| Ok(when(s.server.switches.use_tls && s.who.tls.is_none(), "STARTTLS"))),
-    ("AUTH", |_| Ok(None)),
+    ("AUTH", |s| Ok(when(s.may_log_in(), "AUTH EXTERNAL"))),
     ("XVERP", |s| s.may_verp().map(|may| when(may, "XVERP"))),
     ("XCLIENT", |_| Ok(None)),
     ("XFORWARD", |_| Ok(None)),

@@ -234,6 +234,7 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
     let mut p = parameters(s, args, MAIL)?;
     p.smtputf8 = smtputf8;
     s.check_size(&sender)?;
+    s.check_certificate_sender(&sender)?;
     if p.verp.is_some() && sender.is_empty() {
         return Err(Stop::Refuse(reply!("503 5.5.4 Error: XVERP requires non-null sender"), None));
     }

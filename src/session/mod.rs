@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::log::Fatal;
 use crate::mail::client::{Client, ErrorClass, Login};
 use crate::mail::reply::Reply;
@@ -29,6 +30,7 @@ macro_rules! protocol {
     };
 }
 
+mod auth;
 mod bdat;
 mod chat;
 mod commands;
@@ -108,6 +110,8 @@ pub(crate) struct Who {
     pub(crate) protocol: &'static str,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) login: Option<Login>,
+    /// Who the client is by its certificate.
+    pub(crate) identity: Identity,
     /// The command in progress, or what came after it: for logs.
     pub(crate) place: &'static str,
     /// The client talked when it was not its turn.
@@ -180,6 +184,10 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
         etrn: about.etrn,
         tls: who.tls.as_ref(),
         login: who.login.as_ref(),
+        login_unknown: match who.identity {
+            Identity::Unknown(error) => Some(error),
+            _ => None,
+        },
         pipelined: who.pipelined,
         in_transaction: mail.is_some(),
         proxied: false,
@@ -205,6 +213,7 @@ impl<'s> Session<'s> {
             protocol: "SMTP",
             tls: None,
             login: None,
+            identity: Identity::Nobody,
             place: "CONNECT",
             pipelined: false,
         };
@@ -370,9 +379,11 @@ impl Smtpd {
         self.server.warn_of_space();
     }
 
-    /// A table that has changed since it was opened.
-    pub fn changed_table(&self) -> Option<Vec<u8>> {
-        self.server.opener.changed()
+    /// A table or a file of TLS that has changed since it was opened, in words for the log.
+    pub fn changed(&self) -> Option<Vec<u8>> {
+        let table = self.server.opener.changed().map(|table| fill!("table {}", table));
+        let renewal = self.server.renewal.as_ref();
+        table.or_else(|| renewal.and_then(|renewal| renewal.due(crate::sys::time::now())))
     }
 
     /// Serves one client, to the end.

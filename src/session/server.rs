@@ -6,6 +6,7 @@ use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
 use crate::config::dialect::Change;
+use crate::identity::Users;
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -18,7 +19,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
-use crate::tls::{Switches, TlsServer};
+use crate::tls::{Renewal, SessionKeeper, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
 /// Lists that say to whom or to what something applies.
@@ -40,6 +41,7 @@ pub struct Server {
     pub(crate) opener: Opener,
     pub(crate) lists: Lists,
     pub(crate) policy: Policy,
+    pub(crate) users: Option<Users>,
     pub(crate) rewrite_clients: RewriteClients,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
@@ -50,6 +52,8 @@ pub struct Server {
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
+    /// Files of TLS that may be renewed.
+    pub(crate) renewal: Option<Renewal>,
     /// smtpd_forbid_bare_newline
     bare_newline: BareNewline,
     /// What cleanup(8) is to do, as receive_override_options leaves it.
@@ -66,21 +70,27 @@ impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
-        let mut opener = Opener::new(config);
+        Self::open_beside(config, Opener::new(config), Box::new(Tlsmgr::new(config)))
+    }
+
+    /// The same with these neighbours: whoever only looks at the configuration asks none.
+    pub(crate) fn open_beside(
+        config: &Rc<Config>,
+        mut opener: Opener,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let policy = Policy::compile(config, &mut opener)?;
+        let users = Users::open(config, &mut opener)?;
         let rewrite_clients = RewriteClients::open(config, &mut opener)?;
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
             spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
         let switches = Switches::of(config)?;
-        let tls = if switches.use_tls {
-            TlsServer::prepare(config, &switches, Box::new(Tlsmgr::new(config)))
-        } else {
-            None
-        };
+        let tls =
+            if switches.use_tls { TlsServer::prepare(config, &switches, tlsmgr) } else { None };
         let discard_maps = Maps::open(
             &mut opener,
             "smtpd_discard_ehlo_keyword_address_maps",
@@ -103,6 +113,7 @@ impl Server {
         Ok(Self {
             lists,
             policy,
+            users,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
             anvil: counts_anything(config).then(|| Anvil::new(config)),
@@ -112,6 +123,7 @@ impl Server {
             filters,
             footers,
             switches,
+            renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,

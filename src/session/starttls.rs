@@ -1,4 +1,4 @@
-//! STARTTLS (RFC 3207), and AUTH (RFC 4954), which needs a server that this version lacks.
+//! STARTTLS (RFC 3207).
 
 use super::commands::{Answer, Args};
 use super::ehlo::Keyword;
@@ -30,30 +30,6 @@ pub(crate) fn starttls(s: &mut Session<'_>, args: &Args) -> Answer {
     s.reset_mail();
     s.start_tls()?;
     Err(Stop::Silent)
-}
-
-/// AUTH: as Postfix without a SASL server.
-pub(crate) fn auth(s: &mut Session<'_>, _: &Args) -> Answer {
-    if let Some(count) = s.over(Rate::Auth) {
-        let client = &s.who.client;
-        warning!(
-            "AUTH command rate limit exceeded: {} from {} for service {}",
-            count,
-            client.namaddr,
-            s.config().service_name
-        );
-        return Err(Stop::Refuse(
-            reply!("450 4.7.1 Error: too many AUTH commands from {}", client.addr),
-            Some(ErrorClass::Policy),
-        ));
-    }
-    if s.config().smtpd_helo_required && s.who.helo.is_none() {
-        return Err(Stop::Refuse(
-            reply!("503 5.5.1 Error: send HELO/EHLO first"),
-            Some(ErrorClass::Policy),
-        ));
-    }
-    protocol!("503 5.5.1 Error: authentication not enabled")
 }
 
 impl Session<'_> {
@@ -88,6 +64,7 @@ impl Session<'_> {
             "No client certificate presented"
         };
         self.who.tls = Some(facts);
+        self.identify();
         let required = self.config().smtpd_tls_req_ccert && self.server.switches.enforce_tls;
         if required && !trusted {
             self.refuse_certificate(why)?;

@@ -3,6 +3,7 @@
 pub mod descriptor;
 pub mod errno;
 pub mod file;
+pub mod held_file;
 pub mod hosts_file;
 pub mod interfaces;
 pub mod lock;

@@ -20,6 +20,7 @@ mod regexp;
 mod replacement;
 mod rules;
 mod source;
+pub(crate) mod source_keys;
 mod surrogate;
 mod texthash;
 

@@ -96,8 +96,7 @@ impl Opener {
         self.proxymap.tend(now)
     }
 
-    /// An opener with another proxymap(8), for tests.
-    #[cfg(test)]
+    /// An opener with another proxymap(8): for tests, and for who only looks.
     pub(crate) fn with_proxymap(self, proxymap: Rc<dyn Service>) -> Self {
         Self { proxymap, ..self }
     }

@@ -14,7 +14,7 @@ use super::ffi::{self, Step};
 use super::loglevel::LogMask;
 use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
-use super::{Algorithm, TlsFacts, peer};
+use super::{Algorithm, Names, TlsFacts, peer};
 use crate::config::dialect::{Change, Release};
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
@@ -105,7 +105,7 @@ impl TlsServer {
     }
 
     /// A wrong cipher list is reported at each handshake, as Postfix does.
-    fn check_ciphers(
+    pub(super) fn check_ciphers(
         &self,
         engine: &Engine,
         ssl: &mut Ssl,
@@ -173,6 +173,9 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE) {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
+        }
+        if facts.trusted {
+            facts.names = Names::of(certificate);
         }
         facts.subject = peer::subject(certificate, namaddr);
         facts.issuer = peer::issuer(certificate, namaddr);

@@ -72,6 +72,12 @@ unsafe extern "C" {
     fn SSL_alert_type_string_long(value: c_int) -> *const c_char;
     fn SSL_alert_desc_string_long(value: c_int) -> *const c_char;
     fn SSL_group_to_name(ssl: *mut sys::SSL, id: c_int) -> *const c_char;
+    fn X509_NAME_print_ex(
+        out: *mut sys::BIO,
+        name: *const sys::X509_NAME,
+        indent: c_int,
+        flags: c_ulong,
+    ) -> c_int;
     fn X509_NAME_oneline(name: *const sys::X509_NAME, buf: *mut c_char, len: c_int) -> *mut c_char;
     fn X509_get_X509_PUBKEY(certificate: *const sys::X509) -> *mut PublicKeyInfo;
     fn X509_get0_pubkey_bitstr(certificate: *const sys::X509) -> *mut sys::ASN1_BIT_STRING;
@@ -650,6 +656,48 @@ pub(super) fn one_line(name: &X509NameRef) -> Vec<u8> {
     // SAFETY: at most 256 bytes are written, the last one NUL.
     unsafe { X509_NAME_oneline(name.as_ptr(), line.as_mut_ptr().cast(), 256) };
     line.split(|byte| *byte == 0).next().unwrap_or(b"").to_vec()
+}
+
+/// A name as RFC 4514 writes it, in UTF-8; `None`: longer than `longest`, or not to be written.
+pub(super) fn distinguished_name(name: &X509NameRef, longest: usize) -> Option<Vec<u8>> {
+    /// XN_FLAG_RFC2253 without ASN1_STRFLGS_ESC_MSB.
+    const FLAGS: c_ulong = 0x0111_0313;
+    let bio = MemoryBio::new()?;
+    // SAFETY: both are alive; the name is only read.
+    let printed = unsafe { X509_NAME_print_ex(bio.0, name.as_ptr(), 0, FLAGS) };
+    let text = bio.contents();
+    (printed >= 0 && text.len() <= longest).then(|| text.to_vec())
+}
+
+/// Memory that OpenSSL writes to.
+struct MemoryBio(*mut sys::BIO);
+
+impl MemoryBio {
+    fn new() -> Option<Self> {
+        // SAFETY: no preconditions; NULL is looked for.
+        let method = unsafe { sys::BIO_s_mem() };
+        // SAFETY: the method lives for ever.
+        let bio = unsafe { sys::BIO_new(method) };
+        (!bio.is_null()).then_some(Self(bio))
+    }
+
+    fn contents(&self) -> &[u8] {
+        let mut data = ptr::null_mut();
+        // SAFETY: the BIO is one of memory, and alive.
+        let len = unsafe { sys::BIO_get_mem_data(self.0, &mut data) };
+        match usize::try_from(len) {
+            // SAFETY: that many bytes are there as long as nothing is written to the BIO.
+            Ok(len) if !data.is_null() => unsafe { std::slice::from_raw_parts(data.cast(), len) },
+            _ => &[],
+        }
+    }
+}
+
+impl Drop for MemoryBio {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and nobody else has it.
+        unsafe { sys::BIO_free_all(self.0) };
+    }
 }
 
 /// A string as UTF-8, NULs included; its ASN.1 type where it cannot be decoded.

@@ -10,9 +10,12 @@ mod ciphers;
 mod ffi;
 mod files;
 mod groups;
+pub(crate) mod inspect;
 mod loglevel;
+mod names;
 mod peer;
 mod protocols;
+mod renewal;
 mod server;
 mod session;
 mod settings;
@@ -23,6 +26,8 @@ mod switches;
 mod tests;
 
 pub use accept::HandshakeFailed;
+pub use names::Names;
+pub use renewal::Renewal;
 pub use server::TlsServer;
 pub use session::{CachePolicy, SessionKeeper};
 pub use summary::comment;
@@ -72,4 +77,6 @@ pub struct TlsFacts {
     pub certificate_fingerprint: Option<Vec<u8>>,
     /// Fingerprint of the public key.
     pub key_fingerprint: Option<Vec<u8>>,
+    /// The certificate's names; none where its chain was not verified.
+    pub names: Names,
 }

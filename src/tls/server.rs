@@ -13,7 +13,7 @@ use std::time::Instant;
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::ssl::{
-    SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
     SslVerifyMode,
 };
 use openssl::x509::X509;
@@ -92,6 +92,13 @@ impl TlsServer {
     /// answered with 220.
     pub fn ready(&self) -> bool {
         self.engine().is_some()
+    }
+
+    /// Says what would be said of the cipher list at each handshake; `false`: none would succeed.
+    pub(crate) fn try_ciphers(&self) -> bool {
+        let Some(engine) = self.engine() else { return false };
+        Ssl::new(&engine.context)
+            .is_ok_and(|mut ssl| self.check_ciphers(&engine, &mut ssl, b"each client").is_ok())
     }
 
     /// Between sessions: lets go of tlsmgr(8) when it was not needed for long; gives when to be

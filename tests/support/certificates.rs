@@ -12,7 +12,7 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage};
+use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name};
 
 /// What makes one leaf certificate different from another.
@@ -23,6 +23,8 @@ struct Leaf {
     signed: bool,
     days: (i32, i32),
     server_only: bool,
+    /// Has names in its subjectAltName.
+    named: bool,
 }
 
 const USUAL: Leaf = Leaf {
@@ -32,6 +34,7 @@ const USUAL: Leaf = Leaf {
     signed: true,
     days: (-1, 30),
     server_only: false,
+    named: false,
 };
 
 /// `NAME.pem` and `NAME.key` are made of each.
@@ -47,6 +50,14 @@ const LEAVES: &[Leaf] = &[
     Leaf { name: "serveronly", common_name: Some("no client"), server_only: true, ..USUAL },
     Leaf { name: "odd", common_name: Some("odd (x) é\\y)"), ..USUAL },
     Leaf { name: "nocn", common_name: None, ..USUAL },
+    Leaf { name: "named", common_name: Some("named user"), named: true, ..USUAL },
+    Leaf {
+        name: "named-self",
+        common_name: Some("named user"),
+        named: true,
+        signed: false,
+        ..USUAL
+    },
 ];
 
 /// Those whose fingerprints stand in the file `relay_clientcerts`.
@@ -65,6 +76,10 @@ pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn st
     builder.sign(&ca_key, MessageDigest::sha256())?;
     let ca = builder.build();
     fs::write(directory.join("ca.pem"), ca.to_pem()?)?;
+    // As OpenSSL looks for it in a directory (openssl-rehash(1)).
+    fs::create_dir(directory.join("authorities"))?;
+    let hashed = format!("authorities/{:08x}.0", ca.subject_name_hash());
+    fs::write(directory.join(hashed), ca.to_pem()?)?;
 
     let mut words = Vec::new();
     let mut listed = String::new();
@@ -74,6 +89,12 @@ pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn st
         let mut builder = begin(&subject, &key, leaf.days, serial)?;
         if leaf.server_only {
             builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
+        }
+        if leaf.named {
+            let mut names = SubjectAlternativeName::new();
+            names.email("Alice@example.test").dns("laptop.example.test").uri("urn:example:1");
+            let extension = names.build(&builder.x509v3_context(None, None))?;
+            builder.append_extension(extension)?;
         }
         let (issuer, signer) = if leaf.signed { (&ca_name, &ca_key) } else { (&subject, &key) };
         builder.set_issuer_name(issuer)?;

@@ -80,5 +80,5 @@ pub(crate) fn binaries(reference_only: bool) -> Result<Binaries, Box<dyn Error>>
     } else {
         path("SMTPD_RS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into())
     };
-    Ok(Binaries { theirs, ours, daemons, dialect: "" })
+    Ok(Binaries { theirs, ours, daemons })
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(crate) struct Transcript {
     /// The file's name without `.smtp`.
     pub(crate) name: String,
+    /// `only: ours`: what it shows is not in Postfix.
+    pub(crate) only_ours: bool,
     /// `main.cf:` lines, in order. Values may hold `@placeholders@`.
     pub(crate) main_cf: Vec<(String, String)>,
     /// `master.cf:` lines: `chroot`, `maxproc`, `arguments`.
@@ -147,6 +149,7 @@ impl Transcript {
         let mut reader = Reader {
             transcript: Transcript {
                 name: name.to_owned(),
+                only_ours: false,
                 main_cf: Vec::new(),
                 master_cf: Vec::new(),
                 files: Vec::new(),
@@ -211,6 +214,7 @@ impl Reader {
         self.last = Last::Other;
         match line.split_once(':') {
             Some(("L", text)) => self.transcript.log.push(text.trim_start().to_owned()),
+            Some(("only", text)) if text.trim() == "ours" => self.transcript.only_ours = true,
             Some(("main.cf", text)) => self.transcript.main_cf.push(setting(text)?),
             Some(("master.cf", text)) => self.transcript.master_cf.push(setting(text)?),
             Some(("file", text)) => {

@@ -39,6 +39,8 @@ const FIRST_PORT: u16 = 27_000;
 const SECOND: u16 = 1_000;
 /// What a notice to the postmaster has in it.
 const NOTICE: &[u8] = b"Transcript of session follows.";
+/// The release that the transcripts tell of.
+const TOLD: &str = "3.7.11";
 /// A plain listener of the installed smtpd, to see that master is there.
 const READY_PORT: u16 = 26_999;
 
@@ -137,8 +139,6 @@ pub(crate) struct Binaries {
     pub(crate) theirs: PathBuf,
     pub(crate) ours: PathBuf,
     pub(crate) daemons: PathBuf,
-    /// smtpd_rs_dialect: empty, or what ours speaks as where another release is installed.
-    pub(crate) dialect: &'static str,
 }
 
 /// Sets up the network and the names of this namespace.
@@ -208,7 +208,19 @@ impl World {
         fs::copy(&binaries.ours, self.dir.join("libexec/ours"))?;
         self.words = certificates::make(&self.dir.join("tls")).map_err(|e| e.to_string())?;
         self.words.push(("@tls@".to_owned(), self.text("tls")));
-        self.write_configuration(transcripts, binaries.dialect)
+        self.make_authorities()?;
+        self.write_configuration(transcripts)
+    }
+
+    /// The directory `/authorities` of the chroot.
+    fn make_authorities(&self) -> Outcome<()> {
+        let inside = self.dir.join("spool/authorities");
+        fs::create_dir(&inside)?;
+        for entry in fs::read_dir(self.dir.join("tls/authorities"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), inside.join(entry.file_name()))?;
+        }
+        Ok(())
     }
 
     /// resolv.conf and hosts, for all programs of this namespace and for those in the chroot.
@@ -229,9 +241,8 @@ impl World {
         Ok(())
     }
 
-    fn write_configuration(&self, transcripts: &[Transcript], dialect: &str) -> Outcome<()> {
+    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
         let mut main = MAIN_CF.to_owned();
-        writeln!(main, "smtpd_rs_dialect = {dialect}")?;
         writeln!(main, "queue_directory = {}", self.text("spool"))?;
         writeln!(main, "data_directory = {}", self.text("data"))?;
         writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
@@ -294,6 +305,10 @@ impl World {
                 writeln!(master, "  {arguments}")?;
             }
             writeln!(master, "  -o syslog_name=t{port}")?;
+            if transcript.only_ours {
+                // It is held against what it says, in the words of one release.
+                writeln!(master, "  -o smtpd_rs_dialect={TOLD}")?;
+            }
             for (name, value) in &transcript.main_cf {
                 let value = self.fill(value, at).replace(PORT, &port.to_string());
                 writeln!(master, "  -o {{ {name} = {value} }}")?;

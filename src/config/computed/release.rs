@@ -37,21 +37,25 @@ impl Facts<'_> {
         dialect: &[u8],
         dictionary: &Dictionary,
     ) -> Result<(), Fatal> {
-        let release = if dialect.is_empty() {
-            let installed = self.installed(dictionary)?.version.clone();
-            Release::parse(&installed.unwrap_or_else(|| self.noted("mail_version").to_vec()))
-        } else {
-            let release = Release::parse(dialect);
-            let release = release.ok_or_else(|| {
-                fatal!(
-                    "{}: parameter smtpd_rs_dialect: bad parameter value: {}",
-                    self.file(),
-                    dialect
-                )
-            })?;
-            Some(release)
-        };
-        self.release = release.unwrap_or(self.release);
+        if !dialect.is_empty() {
+            let wrong = || {
+                let file = self.file();
+                fatal!("{}: parameter smtpd_rs_dialect: bad parameter value: {}", file, dialect)
+            };
+            self.release = Release::parse(dialect).ok_or_else(wrong)?;
+            return Ok(());
+        }
+        let installed = self.installed(dictionary)?.version.clone();
+        let told = dictionary.is_set(b"mail_version");
+        if installed.is_none() && !told && !self.imagined {
+            warning!(
+                "found no Postfix to speak as: daemon_directory has no master(8); using {} \
+                 (smtpd_rs_dialect names another release)",
+                self.release.to_string()
+            );
+        }
+        let version = installed.unwrap_or_else(|| self.noted("mail_version").to_vec());
+        self.release = Release::parse(&version).unwrap_or(self.release);
         Ok(())
     }
 

@@ -150,6 +150,7 @@ impl Scene {
             etrn: None,
             tls: self.tls.as_ref(),
             login: self.login.as_ref(),
+            login_unknown: None,
             pipelined: self.pipelined,
             in_transaction: self.sender.is_some(),
             proxied: self.proxied,
@@ -230,7 +231,8 @@ impl Scene {
     }
 
     fn logged_in(mut self, method: &str, username: &str) -> Self {
-        self.login = Some(Login { method: method.into(), username: username.into() });
+        self.login =
+            Some(Login { method: method.into(), username: username.into(), implicit: false });
         self
     }
 }

@@ -1,0 +1,267 @@
+//! Keys and certificates for clients: signed by themselves, or by a small CA of the site.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{Id, PKey, PKeyRef, Private};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameRef, X509Ref};
+
+use super::super::Trouble;
+
+/// Days that a CA made here lasts.
+const CA_DAYS: u32 = 3650;
+
+/// Which key is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyType {
+    /// Elliptic curve P-256: what every client can use.
+    P256,
+    Ed25519,
+}
+
+impl KeyType {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "p256" => Some(Self::P256),
+            "ed25519" => Some(Self::Ed25519),
+            _ => None,
+        }
+    }
+
+    pub(super) fn make(self) -> Result<PKey<Private>, ErrorStack> {
+        match self {
+            Self::P256 => {
+                let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+                PKey::from_ec_key(EcKey::generate(&group)?)
+            }
+            Self::Ed25519 => PKey::generate_ed25519(),
+        }
+    }
+}
+
+/// Who signs.
+pub(super) struct Authority {
+    pub(super) certificate: X509,
+    key: PKey<Private>,
+}
+
+impl Authority {
+    /// The CA in `directory` (`ca.pem`, `ca.key`), made if it is not there.
+    pub(super) fn open(directory: &Path) -> Result<Self, Trouble> {
+        let (pem, key) = (directory.join("ca.pem"), directory.join("ca.key"));
+        if pem.exists() || key.exists() {
+            let certificate = X509::from_pem(&read(&pem)?).map_err(|e| wrong(&pem, &e))?;
+            let private = PKey::private_key_from_pem(&read(&key)?).map_err(|e| wrong(&key, &e))?;
+            return Ok(Self { certificate, key: private });
+        }
+        make_directory(directory)?;
+        let made = Self::make().map_err(|error| Trouble::Failed(error.to_string()))?;
+        write_key(&key, &made.key)?;
+        write(&pem, &pem_of(&made.certificate)?, 0o644)?;
+        Ok(made)
+    }
+
+    fn make() -> Result<Self, ErrorStack> {
+        let key = KeyType::P256.make()?;
+        let mut name = X509Name::builder()?;
+        name.append_entry_by_nid(Nid::COMMONNAME, "Mail clients CA")?;
+        let name = name.build();
+        let mut builder = begin(&name, &key, CA_DAYS)?;
+        builder.set_issuer_name(&name)?;
+        builder.append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
+        let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build()?;
+        builder.append_extension(usage)?;
+        let context = builder.x509v3_context(None, None);
+        let identifier = SubjectKeyIdentifier::new().build(&context)?;
+        builder.append_extension(identifier)?;
+        sign(&mut builder, &key)?;
+        Ok(Self { certificate: builder.build(), key })
+    }
+}
+
+/// A certificate for `user`, with his mail address if the name is one.
+pub(super) fn certificate(
+    user: &str,
+    device: Option<&str>,
+    key: &PKey<Private>,
+    days: u32,
+    authority: Option<&Authority>,
+) -> Result<X509, Trouble> {
+    let subject = subject(user, device)?;
+    build(&subject, user, key, days, authority).map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+/// A new certificate for the key and the subject of an old one.
+pub(super) fn renewed(
+    old: &X509Ref,
+    key: &PKey<Private>,
+    days: u32,
+    authority: Option<&Authority>,
+) -> Result<X509, Trouble> {
+    let names = old.subject_alt_names();
+    let email = names.iter().flatten().find_map(|name| name.email()).unwrap_or_default();
+    build(old.subject_name(), email, key, days, authority)
+        .map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+fn subject(user: &str, device: Option<&str>) -> Result<X509Name, Trouble> {
+    let built = || {
+        let mut name = X509Name::builder()?;
+        name.append_entry_by_nid(Nid::COMMONNAME, user)?;
+        if let Some(device) = device {
+            name.append_entry_by_nid(Nid::ORGANIZATIONALUNITNAME, device)?;
+        }
+        Ok(name.build())
+    };
+    // OpenSSL knows how long a name may be: 64 characters.
+    let failed = |_: ErrorStack| {
+        Trouble::Failed("user and device can have 64 characters each in a certificate".to_owned())
+    };
+    built().map_err(failed)
+}
+
+fn build(
+    subject: &X509NameRef,
+    email: &str,
+    key: &PKey<Private>,
+    days: u32,
+    authority: Option<&Authority>,
+) -> Result<X509, ErrorStack> {
+    let mut builder = begin(subject, key, days)?;
+    let issuer = authority.map_or(subject, |ca| ca.certificate.subject_name());
+    builder.set_issuer_name(issuer)?;
+    builder.append_extension(BasicConstraints::new().critical().build()?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)?;
+    let issuer = authority.map(|ca| ca.certificate.as_ref());
+    let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(issuer, None))?;
+    builder.append_extension(identifier)?;
+    if authority.is_some() {
+        let context = builder.x509v3_context(issuer, None);
+        let identifier = AuthorityKeyIdentifier::new().keyid(true).build(&context)?;
+        builder.append_extension(identifier)?;
+    }
+    if email.is_ascii() && email.contains('@') {
+        let context = builder.x509v3_context(issuer, None);
+        let names = SubjectAlternativeName::new().email(email).build(&context)?;
+        builder.append_extension(names)?;
+    }
+    sign(&mut builder, authority.map_or(key, |ca| &ca.key))?;
+    Ok(builder.build())
+}
+
+fn begin(subject: &X509NameRef, key: &PKey<Private>, days: u32) -> Result<X509Builder, ErrorStack> {
+    let mut serial = BigNum::new()?;
+    serial.rand(120, MsbOption::ONE, false)?;
+    let mut builder = X509Builder::new()?;
+    builder.set_version(2)?;
+    builder.set_serial_number(&*serial.to_asn1_integer()?)?;
+    builder.set_subject_name(subject)?;
+    builder.set_pubkey(key)?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(days)?)?;
+    Ok(builder)
+}
+
+fn sign(builder: &mut X509Builder, key: &PKeyRef<Private>) -> Result<(), ErrorStack> {
+    // Ed25519 has its own digest.
+    let pure = key.id() == Id::ED25519;
+    builder.sign(key, if pure { MessageDigest::null() } else { MessageDigest::sha256() })
+}
+
+/// Reads a certificate (PEM).
+pub(super) fn read_certificate(path: &Path) -> Result<X509, Trouble> {
+    X509::from_pem(&read(path)?).map_err(|error| wrong(path, &error))
+}
+
+/// Reads a private key (PEM).
+pub(super) fn read_key(path: &Path) -> Result<PKey<Private>, Trouble> {
+    PKey::private_key_from_pem(&read(path)?).map_err(|error| wrong(path, &error))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
+    fs::read(path).map_err(|error| Trouble::Failed(format!("read {}: {error}", path.display())))
+}
+
+fn wrong(path: &Path, error: &ErrorStack) -> Trouble {
+    let why = error.errors().first().and_then(|error| error.reason()).unwrap_or("not PEM");
+    Trouble::Failed(format!("{}: {why}", path.display()))
+}
+
+/// The certificate as PEM.
+pub(super) fn pem_of(certificate: &X509Ref) -> Result<Vec<u8>, Trouble> {
+    certificate.to_pem().map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+/// A directory that only its owner can enter.
+pub(super) fn make_directory(path: &Path) -> Result<(), Trouble> {
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(path)
+        .map_err(|error| Trouble::Failed(format!("mkdir {}: {error}", path.display())))
+}
+
+/// Writes a file that must not be there yet.
+pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Trouble> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let written = options.open(path).and_then(|mut file| file.write_all(content));
+    written.map_err(|error| Trouble::Failed(format!("write {}: {error}", path.display())))
+}
+
+/// Writes a private key (PEM), for its owner only.
+pub(super) fn write_key(path: &Path, key: &PKeyRef<Private>) -> Result<(), Trouble> {
+    let pem = key.private_key_to_pem_pkcs8().map_err(|error| Trouble::Failed(error.to_string()))?;
+    write(path, &pem, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::x509::X509VerifyResult;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_its_own_or_the_authoritys() {
+        let key = KeyType::P256.make().unwrap();
+        let own = certificate("alice@example.org", Some("phone"), &key, 30, None).unwrap();
+        assert!(own.verify(&key).unwrap());
+        let authority = Authority::make().unwrap();
+        let edwards = KeyType::Ed25519.make().unwrap();
+        let signed = certificate("alice", None, &edwards, 30, Some(&authority)).unwrap();
+        assert_eq!(authority.certificate.issued(&signed), X509VerifyResult::OK);
+        assert!(signed.verify(&authority.key).unwrap());
+    }
+
+    #[test]
+    fn a_renewed_certificate_keeps_key_and_names() {
+        let key = KeyType::P256.make().unwrap();
+        let old = certificate("alice@example.org", Some("phone"), &key, 1, None).unwrap();
+        let new = renewed(&old, &key, 400, None).unwrap();
+        assert!(new.public_key().unwrap().public_eq(&old.public_key().unwrap()));
+        assert_eq!(new.subject_name().to_der().unwrap(), old.subject_name().to_der().unwrap());
+        let names = new.subject_alt_names().unwrap();
+        assert_eq!(names.get(0).unwrap().email(), Some("alice@example.org"));
+        assert!(new.not_after() > old.not_after());
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_have_is_refused() {
+        let key = KeyType::P256.make().unwrap();
+        let error = certificate(&"x".repeat(65), None, &key, 1, None).unwrap_err();
+        assert!(error.to_string().contains("64 characters"));
+    }
+}

@@ -1,0 +1,227 @@
+//! Certificates of the server, and what the restrictions make of those of clients.
+
+use super::report::{Place, Severity};
+use super::start::{Examination, Started};
+use crate::restriction::review::Reviewed;
+use crate::sys::time;
+use crate::table::source_keys::{keys_in, source_of};
+use crate::text::split::{COMMA_SPACE, words_braced};
+use crate::tls::inspect::{self, Inspected};
+
+const DAY: i64 = 86_400;
+/// So many authorities are the public, not one's own.
+const MANY_AUTHORITIES: usize = 20;
+/// Where systems keep the certificates of public authorities.
+const PUBLIC: &[&[u8]] = &[
+    b"/etc/ssl/certs",
+    b"/etc/ssl/cert.pem",
+    b"/etc/pki/tls",
+    b"/etc/pki/ca-trust",
+    b"/usr/share/ca-certificates",
+];
+/// Restrictions that look at the client's certificate.
+const BY_CERTIFICATE: &[&str] =
+    &["permit_tls_clientcerts", "permit_tls_all_clientcerts", "check_ccert_access"];
+
+fn is_named(restriction: &Reviewed<'_>, name: &str) -> bool {
+    restriction.name.eq_ignore_ascii_case(name.as_bytes())
+}
+
+impl Examination<'_> {
+    /// Certificates whose time is over, or will be within so many days.
+    pub(super) fn look_at_certificates(&mut self, started: &Started, days: u32) {
+        let (config, switches) = (&started.config, &started.server.switches);
+        if !switches.use_tls {
+            return;
+        }
+        // The start has logged what is wrong with the settings.
+        let (own, _) = crate::log::capture(|| inspect::certificates(config, switches));
+        for certificate in own {
+            self.look_at_dates(&certificate, days, Severity::Error);
+        }
+        if inspect::asks_for_certificates(config, switches) {
+            for authority in inspect::authorities(config) {
+                self.look_at_dates(&authority, days, Severity::Warning);
+            }
+        }
+    }
+
+    fn look_at_dates(&mut self, certificate: &Inspected, days: u32, over: Severity) {
+        let Inspected { parameter, file, subject, valid_from, valid_until } = certificate;
+        let (now, _) = time::since_epoch(time::now());
+        let text =
+            |what: &str| fill!("the certificate of \"{}\" in {} {}", subject.as_str(), file, what);
+        let left = valid_until.saturating_sub(now);
+        let (severity, text) = if left < 0 {
+            (over, text(&format!("has expired {}", ago(-left))))
+        } else if *valid_from > now {
+            (over, text("is not valid yet"))
+        } else if left < i64::from(days) * DAY {
+            (Severity::Warning, text(&format!("expires {}", ahead(left))))
+        } else {
+            return;
+        };
+        let place = self.places.of_word(parameter.as_bytes(), file);
+        self.say(severity, place, &text);
+    }
+
+    /// Restrictions that want a certificate where none is asked for, or take too many.
+    pub(super) fn look_at_clients(&mut self, started: &Started) {
+        let (config, switches) = (&started.config, &started.server.switches);
+        let review = started.server.policy.review();
+        let asked = inspect::asks_for_certificates(config, switches);
+        for restriction in review.iter().filter(|it| it.behind.is_none()) {
+            let Some(name) = BY_CERTIFICATE.iter().find(|name| is_named(restriction, name)) else {
+                continue;
+            };
+            let place = self.places.of_word(restriction.list, restriction.name);
+            if !switches.use_tls {
+                let text = fill!("{} is requested, but TLS is not offered", *name);
+                self.say(Severity::Warning, place, &text);
+            } else if !asked {
+                let text = fill!("{} is requested, but \"smtpd_tls_ask_ccert = no\"", *name);
+                self.say(Severity::Warning, place, &text);
+            } else if *name == "permit_tls_all_clientcerts" {
+                self.look_at_authorities(started, restriction.list, place);
+            }
+        }
+        let listed = review.iter().filter(|it| is_named(it, "check_ccert_access"));
+        for (list, spec) in listed.filter_map(|it| Some((it.list, it.table?))) {
+            self.look_at_fingerprints(started, list, spec);
+        }
+        for spec in words_braced(&config.relay_clientcerts, COMMA_SPACE) {
+            self.look_at_fingerprints(started, b"relay_clientcerts", spec);
+        }
+    }
+
+    /// Whoever has a certificate of a public authority would be let through.
+    fn look_at_authorities(&mut self, started: &Started, list: &[u8], place: Option<Place>) {
+        let config = &started.config;
+        let count = inspect::authorities(config).len();
+        let named = [&config.smtpd_tls_CAfile, &config.smtpd_tls_CApath];
+        let public = named.iter().any(|name| PUBLIC.iter().any(|public| name.starts_with(public)));
+        let why = if config.tls_append_default_CA {
+            b"tls_append_default_CA = yes".to_vec()
+        } else if count > MANY_AUTHORITIES {
+            fill!("smtpd_tls_CAfile has {} authorities", count)
+        } else if public {
+            b"the system's own authorities are in use".to_vec()
+        } else {
+            return;
+        };
+        let relays = [&b"smtpd_relay_restrictions"[..], b"smtpd_recipient_restrictions"];
+        let severity = if relays.contains(&list) { Severity::Error } else { Severity::Warning };
+        let text = fill!(
+            "permit_tls_all_clientcerts with public certification authorities ({}): \
+             anybody can have such a certificate",
+            why
+        );
+        self.say(severity, place, &text);
+    }
+
+    /// Keys that can be no fingerprint by smtpd_tls_fingerprint_digest.
+    fn look_at_fingerprints(&mut self, started: &Started, parameter: &[u8], spec: &[u8]) {
+        let digest = &started.config.smtpd_tls_fingerprint_digest;
+        let Some(wanted) = inspect::digest_length(digest) else { return };
+        if let Some(pairs) = spec.strip_prefix(b"inline:") {
+            let place = self.places.of_word(parameter, spec);
+            for key in inline_keys(pairs) {
+                self.look_at_key(&key, wanted, digest, place.clone());
+            }
+            return;
+        }
+        let Some(file) = source_of(spec) else { return };
+        let Ok(keys) = keys_in(file) else { return };
+        for (line, key) in keys {
+            let line = usize::try_from(line).ok();
+            let place = Place { file: file.to_vec(), line };
+            self.look_at_key(&key, wanted, digest, Some(place));
+        }
+    }
+
+    fn look_at_key(&mut self, key: &[u8], wanted: usize, digest: &[u8], place: Option<Place>) {
+        let text = match fingerprint_bytes(key) {
+            Some(bytes) if bytes == wanted => return,
+            Some(bytes) => fill!(
+                "fingerprint of {} bytes{}, but smtpd_tls_fingerprint_digest = {} makes {}: {}",
+                bytes,
+                digest_of_length(bytes),
+                digest,
+                wanted,
+                key
+            ),
+            None => fill!(
+                "no fingerprint (two hexadecimal digits a byte, colons between them): {}",
+                key
+            ),
+        };
+        self.say(Severity::Warning, place, &text);
+    }
+}
+
+/// The bytes of `AB:CD:…`.
+fn fingerprint_bytes(key: &[u8]) -> Option<usize> {
+    let mut bytes = 0;
+    for byte in key.split(|byte| *byte == b':') {
+        if byte.len() != 2 || !byte.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        bytes += 1;
+    }
+    Some(bytes)
+}
+
+/// ` (as by sha1)`
+fn digest_of_length(bytes: usize) -> String {
+    let names = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"];
+    let name = names.iter().find(|name| inspect::digest_length(name.as_bytes()) == Some(bytes));
+    name.map_or(String::new(), |name| format!(" (as by {name})"))
+}
+
+/// The keys of `{ key=value, { key = value } }`.
+fn inline_keys(pairs: &[u8]) -> Vec<Vec<u8>> {
+    let trimmed = pairs.trim_ascii();
+    let inside = trimmed.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    let keys = words_braced(inside.unwrap_or_default(), COMMA_SPACE).filter_map(|pair| {
+        let pair = pair.strip_prefix(b"{").unwrap_or(pair);
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        Some(pair[..end].trim_ascii().to_vec())
+    });
+    keys.collect()
+}
+
+fn ago(seconds: i64) -> String {
+    match seconds / DAY {
+        0 => "today".to_owned(),
+        1 => "a day ago".to_owned(),
+        days => format!("{days} days ago"),
+    }
+}
+
+fn ahead(seconds: i64) -> String {
+    match seconds / DAY {
+        0 => "within a day".to_owned(),
+        1 => "in a day".to_owned(),
+        days => format!("in {days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_have_lengths() {
+        assert_eq!(fingerprint_bytes(b"ab:CD:01"), Some(3));
+        for no in [&b""[..], b"ABCD", b"AB:C", b"AB:CX", b"AB:"] {
+            assert_eq!(fingerprint_bytes(no), None);
+        }
+        assert_eq!(digest_of_length(20), " (as by sha1)");
+        assert_eq!(digest_of_length(21), "");
+    }
+
+    #[test]
+    fn inline_tables_have_keys() {
+        assert_eq!(inline_keys(b"{AA:BB=x, { CC:DD = y z }}"), [b"AA:BB", b"CC:DD"]);
+    }
+}

@@ -1,0 +1,121 @@
+//! The certificates that main.cf names, for whoever looks at them before a client does.
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::x509::{X509, X509NameRef};
+
+use super::Switches;
+use super::files::File;
+use super::settings::{Certificates, Settings};
+use crate::config::Config;
+
+/// A certificate in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inspected {
+    /// The parameter that names the file.
+    pub(crate) parameter: &'static str,
+    pub(crate) file: Vec<u8>,
+    /// Its common name, else its organisation.
+    pub(crate) subject: String,
+    /// Seconds since 1970.
+    pub(crate) valid_from: i64,
+    /// Seconds since 1970.
+    pub(crate) valid_until: i64,
+}
+
+/// The parameters for the labels of [`Certificates::Pairs`].
+const PAIRS: &[(&str, &str)] = &[
+    ("RSA", "smtpd_tls_cert_file"),
+    ("DSA", "smtpd_tls_dcert_file"),
+    ("ECDSA", "smtpd_tls_eccert_file"),
+];
+
+/// The server's certificates and those of its issuers, as far as they can be read.
+pub(crate) fn certificates(config: &Config, switches: &Switches) -> Vec<Inspected> {
+    let Some(settings) = Settings::of(config, switches) else { return Vec::new() };
+    match &settings.certificates {
+        Certificates::Chains(list) => Settings::chain_files(list)
+            .flat_map(|file| inside("smtpd_tls_chain_files", file))
+            .collect(),
+        Certificates::Pairs(pairs) => pairs
+            .iter()
+            .flat_map(|(label, file, _)| {
+                let row = PAIRS.iter().find(|(row, _)| row == label);
+                inside(row.map_or("smtpd_tls_cert_file", |(_, parameter)| parameter), file)
+            })
+            .collect(),
+    }
+}
+
+/// The authorities whose certificates clients may have.
+pub(crate) fn authorities(config: &Config) -> Vec<Inspected> {
+    match config.smtpd_tls_CAfile.as_slice() {
+        [] => Vec::new(),
+        file => inside("smtpd_tls_CAfile", file),
+    }
+}
+
+/// Whether clients are asked for a certificate.
+pub(crate) fn asks_for_certificates(config: &Config, switches: &Switches) -> bool {
+    switches.use_tls
+        && (config.smtpd_tls_ask_ccert || (switches.enforce_tls && config.smtpd_tls_req_ccert))
+}
+
+/// Bytes of a fingerprint by that digest.
+pub(crate) fn digest_length(name: &[u8]) -> Option<usize> {
+    MessageDigest::from_name(std::str::from_utf8(name).ok()?).map(|digest| digest.size())
+}
+
+fn inside(parameter: &'static str, name: &[u8]) -> Vec<Inspected> {
+    let file = File::read(name);
+    let Ok(pem) = &file.bytes else { return Vec::new() };
+    let certificates = X509::stack_from_pem(pem).unwrap_or_default();
+    super::ffi::clear_errors();
+    let inspected = |certificate: &X509| {
+        Some(Inspected {
+            parameter,
+            file: name.to_vec(),
+            subject: subject(certificate.subject_name()),
+            valid_from: seconds(certificate.not_before())?,
+            valid_until: seconds(certificate.not_after())?,
+        })
+    };
+    certificates.iter().filter_map(inspected).collect()
+}
+
+fn subject(name: &X509NameRef) -> String {
+    let kinds = [Nid::COMMONNAME, Nid::ORGANIZATIONNAME];
+    let mut entries = kinds.iter().flat_map(|kind| name.entries_by_nid(*kind));
+    entries.next().map_or(String::new(), |entry| {
+        String::from_utf8_lossy(entry.data().as_slice()).into_owned()
+    })
+}
+
+fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+    let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
+    Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_have_lengths() {
+        assert_eq!(digest_length(b"md5"), Some(16));
+        assert_eq!(digest_length(b"sha256"), Some(32));
+        assert_eq!(digest_length(b"nonsense"), None);
+    }
+
+    #[test]
+    fn times_are_seconds_since_1970() {
+        let time = Asn1Time::from_unix(1_800_000_000).unwrap();
+        assert_eq!(seconds(&time), Some(1_800_000_000));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_has_no_certificates() {
+        assert_eq!(inside("smtpd_tls_CAfile", b"/nowhere/at/all"), []);
+    }
+}

@@ -1,0 +1,306 @@
+//! Certificates that are renewed while we serve (smtpd_tls_hot_reload).
+//!
+//! After the start a process can't read keys, so it can't load new ones: where a file has changed,
+//! the process ends between two sessions, and its successor reads what is there. A certificate and
+//! its key change one after the other; until both have, the old ones stay in service. What changes
+//! is left alone for a second, as somebody may be writing it.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use openssl::x509::X509;
+
+use super::files::as_path;
+use super::settings::Settings;
+use crate::config::Config;
+use crate::sys::held_file::HeldFile;
+use crate::text::split::{COMMA_SPACE, words_braced};
+
+/// How long a file that has changed is left alone.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Table types that are read once, and that Postfix doesn't look at again.
+const READ_ONCE: &[&[u8]] = &[b"texthash", b"cidr", b"regexp", b"pcre"];
+
+/// The files that TLS depends on.
+pub struct Renewal {
+    watched: Vec<Watched>,
+}
+
+/// A file with the parameter that names it; a pair changes together.
+struct Watched {
+    title: Vec<u8>,
+    file: HeldFile,
+    pair: Option<Pair>,
+    /// How long it is left alone after a change.
+    quiet: Duration,
+}
+
+/// The other half of a certificate.
+struct Pair {
+    key_name: Vec<u8>,
+    key: HeldFile,
+    certificate: PathBuf,
+    /// The certificate in service, PEM.
+    old: Vec<u8>,
+    warned: Cell<bool>,
+}
+
+impl Renewal {
+    /// Holds the files, before the chroot; `None` where smtpd_tls_hot_reload is off.
+    pub fn prepare(config: &Config) -> Option<Self> {
+        if !config.smtpd_tls_hot_reload {
+            return None;
+        }
+        let mut watched = Vec::new();
+        for (name, certificate, key) in [
+            ("smtpd_tls_cert_file", &config.smtpd_tls_cert_file, &config.smtpd_tls_key_file),
+            ("smtpd_tls_dcert_file", &config.smtpd_tls_dcert_file, &config.smtpd_tls_dkey_file),
+            ("smtpd_tls_eccert_file", &config.smtpd_tls_eccert_file, &config.smtpd_tls_eckey_file),
+        ] {
+            watched.extend(watch_pair(name, certificate, key));
+        }
+        for file in Settings::chain_files(&config.smtpd_tls_chain_files) {
+            watched.extend(watch("smtpd_tls_chain_files", file, QUIET));
+        }
+        watched.extend(watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET));
+        for (name, list) in [
+            ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
+            ("relay_clientcerts", &config.relay_clientcerts),
+        ] {
+            for file in words_braced(list, COMMA_SPACE).filter_map(read_once) {
+                // Whoever is taken out of it must not get in once more.
+                watched.extend(watch(name, file, Duration::ZERO));
+            }
+        }
+        Some(Self { watched })
+    }
+
+    /// What has changed, so that this process is to end: the parameter and the file.
+    pub fn due(&self, now: SystemTime) -> Option<Vec<u8>> {
+        self.watched.iter().find(|one| one.is_due(now)).map(|one| one.title.clone())
+    }
+}
+
+impl Watched {
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.changed().is_some_and(|changed| {
+            // A clock that was set back must not keep old files in service.
+            now.duration_since(changed).map_or(true, |since| since >= self.quiet)
+        })
+    }
+
+    fn changed(&self) -> Option<SystemTime> {
+        let changed = self.file.changed();
+        let Some(pair) = &self.pair else { return changed };
+        match (changed, pair.key.changed()) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(certificate.max(key)),
+            (Some(certificate), None) if pair.is_of_the_same_key() => Some(certificate),
+            (half, _) => {
+                pair.wait(&self.title, half.is_none());
+                None
+            }
+        }
+    }
+}
+
+impl Pair {
+    /// Whether the new certificate, where we may read it, is of the key in service.
+    fn is_of_the_same_key(&self) -> bool {
+        let key = |pem: &[u8]| X509::from_pem(pem).and_then(|it| it.public_key()).ok();
+        let Ok(new) = std::fs::read(&self.certificate) else { return false };
+        match (key(&self.old), key(&new)) {
+            (Some(old), Some(new)) => old.public_eq(&new),
+            _ => false,
+        }
+    }
+
+    /// Half of the pair is old: goes on with what is in service, and says so once.
+    fn wait(&self, title: &[u8], certificate_is_old: bool) {
+        if self.warned.replace(true) {
+            return;
+        }
+        let key = &self.key_name;
+        let rest = "going on with the old ones until both have";
+        if certificate_is_old {
+            warning!("{} has a new key {}, but has not changed itself: {}", title, key, rest);
+        } else {
+            warning!("{} has changed, but its key {} has not: {}", title, key, rest);
+        }
+    }
+}
+
+fn watch(parameter: &str, file: &[u8], quiet: Duration) -> Option<Watched> {
+    if file.is_empty() {
+        return None;
+    }
+    let held = HeldFile::hold(as_path(file)).ok()?;
+    Some(Watched { title: fill!("{} {}", parameter, file), file: held, pair: None, quiet })
+}
+
+fn watch_pair(parameter: &str, certificate: &[u8], key: &[u8]) -> Option<Watched> {
+    let mut watched = watch(parameter, certificate, QUIET)?;
+    if !key.is_empty() && key != certificate {
+        watched.pair = Some(Pair {
+            key_name: key.to_vec(),
+            key: HeldFile::hold(as_path(key)).ok()?,
+            certificate: as_path(certificate).to_path_buf(),
+            old: std::fs::read(as_path(certificate)).unwrap_or_default(),
+            warned: Cell::new(false),
+        });
+    }
+    Some(watched)
+}
+
+/// The file of a table that is read once.
+fn read_once(word: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', word)?;
+    let (kind, name) = (&word[..colon], &word[colon + 1..]);
+    (READ_ONCE.contains(&kind) && name.first() == Some(&b'/')).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::{PKey, Private};
+    use openssl::x509::{X509Builder, X509Name};
+
+    use super::*;
+    use crate::log::captured;
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("renewal-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        /// Puts a file into the place of another, as programs do that renew certificates.
+        fn put(&self, name: &str, content: &[u8]) {
+            let beside = self.0.join("beside");
+            fs::write(&beside, content).unwrap();
+            fs::rename(beside, self.0.join(name)).unwrap();
+        }
+
+        fn renewal(&self) -> Renewal {
+            captured::take();
+            let place = self.0.display();
+            let main_cf = format!(
+                "smtpd_tls_cert_file = {place}/cert\nsmtpd_tls_key_file = {place}/key\n\
+                 smtpd_tls_ccert_user_maps = texthash:{place}/users, static:x\n"
+            );
+            Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn key() -> PKey<Private> {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    }
+
+    fn certificate(key: &PKey<Private>, days: u32) -> Vec<u8> {
+        let mut name = X509Name::builder().unwrap();
+        name.append_entry_by_text("CN", "x").unwrap();
+        let name = name.build();
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_subject_name(&name).unwrap();
+        builder.set_issuer_name(&name).unwrap();
+        builder.set_pubkey(key).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(days).unwrap()).unwrap();
+        builder.sign(key, MessageDigest::sha256()).unwrap();
+        builder.build().to_pem().unwrap()
+    }
+
+    fn filled(name: &str) -> (Place, PKey<Private>) {
+        let (place, key) = (Place::new(name), key());
+        place.put("cert", &certificate(&key, 1));
+        place.put("key", &key.private_key_to_pem_pkcs8().unwrap());
+        place.put("users", b"AA:BB alice\n");
+        (place, key)
+    }
+
+    /// Why the process is to end, when all has been quiet for long.
+    fn due(renewal: &Renewal) -> Option<String> {
+        let text = renewal.due(SystemTime::now() + 10 * QUIET)?;
+        Some(String::from_utf8(text).unwrap())
+    }
+
+    fn title(parameter: &str, place: &Place, name: &str) -> Option<String> {
+        Some(format!("{parameter} {}", Path::new(&place.0).join(name).display()))
+    }
+
+    #[test]
+    fn a_pair_is_renewed_when_both_halves_have_changed() {
+        let (place, _) = filled("both");
+        let renewal = place.renewal();
+        assert_eq!(due(&renewal), None);
+        let new = key();
+        place.put("cert", &certificate(&new, 9));
+        assert_eq!((due(&renewal), due(&renewal)), (None, None));
+        let said = captured::take();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("/cert has changed, but its key "), "{said:?}");
+        place.put("key", &new.private_key_to_pem_pkcs8().unwrap());
+        assert_eq!(due(&renewal), title("smtpd_tls_cert_file", &place, "cert"));
+    }
+
+    #[test]
+    fn a_new_certificate_for_the_same_key_needs_no_new_key() {
+        let (place, key) = filled("same");
+        let renewal = place.renewal();
+        place.put("cert", &certificate(&key, 9));
+        assert_eq!(due(&renewal), title("smtpd_tls_cert_file", &place, "cert"));
+        assert!(captured::take().is_empty());
+    }
+
+    #[test]
+    fn a_table_of_users_is_read_anew() {
+        let (place, _) = filled("users");
+        let renewal = place.renewal();
+        place.put("users", b"");
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_user_maps", &place, "users"));
+    }
+
+    #[test]
+    fn what_is_just_being_written_is_left_alone() {
+        let (place, key) = filled("quiet");
+        let renewal = place.renewal();
+        place.put("cert", &certificate(&key, 9));
+        let changed = renewal.watched[0].changed().unwrap();
+        assert_eq!(renewal.due(changed + QUIET / 2), None);
+        assert!(renewal.due(changed + QUIET).is_some());
+        assert!(renewal.due(changed - QUIET).is_some());
+    }
+
+    #[test]
+    fn who_is_taken_out_of_a_table_is_out_at_once() {
+        let (place, _) = filled("out");
+        let renewal = place.renewal();
+        place.put("users", b"");
+        let users = renewal.watched.iter().find(|one| one.quiet == Duration::ZERO).unwrap();
+        assert!(renewal.due(users.changed().unwrap()).is_some());
+    }
+
+    #[test]
+    fn it_can_be_turned_off() {
+        let config = Config::of_text("smtpd_tls_hot_reload = no").unwrap();
+        assert!(Renewal::prepare(&config).is_none());
+    }
+}

@@ -1,0 +1,187 @@
+//! In the chroot, as Debian has it by default: what a process of the jail finds, though it is not
+//! there. `tests/transcripts/chroot*.smtp` have tables, keys and authorities; here are the log,
+//! the time and names.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use support::dns;
+use support::instance::Instance;
+use support::namespaces::inside;
+
+/// Ours, and the original, both in the jail.
+const OURS: u16 = 2525;
+const THEIRS: u16 = 2526;
+const MASTER_CF: &str = "\
+127.0.0.1:2525 inet n - y - - smtpd-rs
+127.0.0.1:2526 inet n - y - - smtpd
+";
+
+/// Gives this test an /etc of its own.
+fn own_etc() {
+    let script = "mount -t tmpfs test /media && cp -a /etc/. /media && mount --bind /media /etc";
+    assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
+    for name in ["localtime", "resolv.conf", "hosts"] {
+        let _ = fs::remove_file(Path::new("/etc").join(name));
+    }
+}
+
+/// A dialogue in which each line waits for the reply to the one before.
+fn say(port: u16, lines: &[&str]) -> Vec<String> {
+    let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut from = BufReader::new(client.try_clone().unwrap());
+    let mut to = client;
+    let mut replies = Vec::new();
+    let mut hear = || {
+        let mut reply = String::new();
+        while reply.is_empty() || reply.get(3..4) == Some("-") {
+            reply.clear();
+            assert!(from.read_line(&mut reply).unwrap() > 0, "no reply after {replies:?}");
+        }
+        replies.push(reply.trim_end().to_owned());
+    };
+    hear();
+    for line in lines {
+        to.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        hear();
+    }
+    replies
+}
+
+/// A message; gives its queue id.
+fn send(port: u16) -> String {
+    let message = "From: <a@example>\r\nDate: Mon, 23 Nov 2026 17:00:00 +0000\r\n\r\nx\r\n.";
+    let replies = say(
+        port,
+        &["EHLO x", "MAIL FROM:<a@example>", "RCPT TO:<b@mx.example>", "DATA", message, "QUIT"],
+    );
+    let queued = replies[5].strip_prefix("250 2.0.0 Ok: queued as ");
+    queued.unwrap_or_else(|| panic!("{replies:?}")).to_owned()
+}
+
+/// A time zone file (RFC 8536) of one zone: `XYZ`, 5:45 hours east of Greenwich.
+fn zone_file() -> Vec<u8> {
+    let mut file = b"TZif\0".to_vec();
+    file.extend([0; 15]);
+    for count in [0u32, 0, 0, 0, 1, 4] {
+        file.extend(count.to_be_bytes());
+    }
+    file.extend((5 * 3600 + 45 * 60i32).to_be_bytes());
+    file.extend(*b"\0\0XYZ\0");
+    file
+}
+
+/// Minutes of the day.
+fn minutes(clock: &str) -> u64 {
+    let mut parts = clock.split(':').map(|part| part.parse::<u64>().unwrap());
+    parts.next().unwrap() * 60 + parts.next().unwrap()
+}
+
+#[test]
+fn the_time_zone_of_the_system_holds_in_the_jail() {
+    inside("the_time_zone_of_the_system_holds_in_the_jail", || {
+        own_etc();
+        fs::write("/etc/localtime", zone_file()).unwrap();
+        let instance = Instance::new("import_environment = MAIL_CONFIG\n", MASTER_CF).start();
+        assert!(instance.banner(OURS).starts_with("220 "));
+        let queue_file = instance.path("queue/incoming").join(send(OURS));
+        let file = fs::read(queue_file).unwrap();
+        let text = String::from_utf8_lossy(&file);
+        assert!(text.contains(" +0545 (XYZ)"), "{text}");
+        // `Nov 25 21:15:00 mx postfix/smtpd[1]: connect from …`
+        let log = instance.wait_for_log("/smtpd[", 1);
+        let line = log.lines().rfind(|line| line.contains("/smtpd[")).unwrap();
+        let clock = line.split_whitespace().nth(2).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / 60;
+        let expected = (now + 5 * 60 + 45) % (24 * 60);
+        let late = (expected + 24 * 60 - minutes(clock)) % (24 * 60);
+        assert!(late < 10, "{clock} should be {}:{}", expected / 60, expected % 60);
+    });
+}
+
+#[test]
+fn syslogd_is_reached_from_the_jail() {
+    inside("syslogd_is_reached_from_the_jail", || {
+        let script = "mount -t tmpfs test /media && cp -a /dev/null /dev/zero /dev/random \
+                      /dev/urandom /media && mount --bind /media /dev";
+        assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
+        let records = syslog();
+        let instance = Instance::new("maillog_file =\n", MASTER_CF).start();
+        for port in [THEIRS, OURS] {
+            assert!(instance.banner(port).starts_with("220 "));
+            say(port, &["QUIT"]);
+            for wanted in ["connect from unknown[127.0.0.1]", "disconnect from "] {
+                wait_for(&records, wanted);
+            }
+        }
+    });
+}
+
+/// The records that come to /dev/log. Somebody must read them, or all who log wait.
+fn syslog() -> mpsc::Receiver<String> {
+    let socket = UnixDatagram::bind("/dev/log").unwrap();
+    fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut record = [0; 4096];
+        while let Ok(len) = socket.recv(&mut record) {
+            let _ = tell.send(String::from_utf8_lossy(&record[..len]).into_owned());
+        }
+    });
+    told
+}
+
+/// Waits for a record of the server.
+fn wait_for(records: &mpsc::Receiver<String>, wanted: &str) {
+    loop {
+        let record = records.recv_timeout(Duration::from_secs(30));
+        let record = record.unwrap_or_else(|error| panic!("{wanted}: {error}"));
+        if record.contains(" postfix/smtpd[") && record.contains(wanted) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn names_are_looked_up_with_the_files_of_the_jail() {
+    inside("names_are_looked_up_with_the_files_of_the_jail", || {
+        own_etc();
+        // Outside, nobody answers.
+        fs::write("/etc/resolv.conf", "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n")
+            .unwrap();
+        fs::write("/etc/hosts", "127.0.0.1 outside.example\n").unwrap();
+        let address = "ip addr add 192.0.2.10/32 dev lo";
+        assert!(Command::new("sh").arg("-c").arg(address).status().unwrap().success());
+        dns::serve().unwrap();
+        let main_cf = "smtpd_peername_lookup = yes\n";
+        let services = MASTER_CF.replace("127.0.0.1:2", "2");
+        let instance = Instance::new(main_cf, &services);
+        let etc = instance.path("queue/etc");
+        fs::create_dir(&etc).unwrap();
+        let resolver = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+        fs::write(etc.join("resolv.conf"), resolver).unwrap();
+        fs::write(etc.join("hosts"), "127.0.0.1 inside.example\n").unwrap();
+        fs::write(etc.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
+        let instance = instance.start();
+        for port in [THEIRS, OURS] {
+            assert!(instance.banner(port).starts_with("220 "));
+            let client = TcpStream::connect(("192.0.2.10", port)).unwrap();
+            let mut greeting = String::new();
+            BufReader::new(client).read_line(&mut greeting).unwrap();
+            assert!(greeting.starts_with("220 "), "{greeting}");
+        }
+        instance.wait_for_log(": connect from inside.example[127.0.0.1]", 2);
+        instance.wait_for_log(": connect from good.client.test[192.0.2.10]", 2);
+    });
+}
