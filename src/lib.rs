@@ -38,6 +38,9 @@ pub mod service;
 
 pub mod admin;
 
+#[doc(hidden)]
+pub mod fuzz;
+
 use std::env;
 use std::process::ExitCode;
 

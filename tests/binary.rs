@@ -7,11 +7,14 @@
 #[path = "binary/master.rs"]
 mod master;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use master::{Listener, Master, Place, Program, Start, greeted, obstacle, programs};
 
@@ -83,6 +86,56 @@ fn a_process_without_clients_ends_after_max_idle() {
         let (mut master, _listener) = waiting(program, &place, &["-i", "1"]);
         master.ends_well();
     });
+}
+
+/// An indexed table, as postmap(1) makes it, written at that time; `None` where it can't.
+fn indexed(spec: &str, file: &Path, written: SystemTime) -> Option<()> {
+    let directory = file.parent().unwrap();
+    let source = file.with_extension("");
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join("main.cf"), "compatibility_level = 3.6\n").unwrap();
+    fs::write(&source, "good.example OK\n").unwrap();
+    let date = |path: &Path, time| {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    // postmap waits for files to cool down.
+    let day_ago = SystemTime::now() - Duration::from_secs(86400);
+    date(&source, day_ago);
+    date(&directory.join("main.cf"), day_ago);
+    let made = Command::new("postmap").arg("-c").arg(directory).arg(spec).status();
+    made.ok().filter(|status| status.success())?;
+    date(file, written);
+    Some(())
+}
+
+#[test]
+fn a_process_ends_when_a_table_has_changed() {
+    let directory =
+        std::env::temp_dir().join(format!("smtpd-rs-binary-tables-{}", std::process::id()));
+    let path = directory.join("access");
+    with_each(|program| {
+        for (kind, suffix) in [("hash", "db"), ("btree", "db"), ("cdb", "cdb")] {
+            let spec = format!("{kind}:{}", path.display());
+            let file = path.with_extension(suffix);
+            let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+            if indexed(&spec, &file, hour_ago).is_none() {
+                eprintln!("skipped: postmap makes no files of type {kind}");
+                continue;
+            }
+            let place =
+                Place::new(&format!("smtpd_client_restrictions = check_client_access {spec}\n"));
+            let (mut master, listener) = started(program, &place, &[]);
+            indexed(&spec, &file, SystemTime::now()).unwrap();
+            let _next = listener.connect();
+            let record = place.record_with("has changed");
+            let end =
+                format!("table {spec}(0,lock|fold_fix|utf8_request) has changed -- restarting");
+            assert!(record.ends_with(&end), "{record}");
+            master.ends_well();
+            fs::remove_file(file).unwrap();
+        }
+    });
+    let _ = fs::remove_dir_all(directory);
 }
 
 #[test]
@@ -692,6 +745,36 @@ fn mail_owner_serves_a_client_on_standard_input() {
         let mut said = String::new();
         client.read_to_string(&mut said).unwrap();
         assert_eq!(said, "220 mx.example ESMTP Postfix\r\n221 2.0.0 Bye\r\n");
+        master.ends_well();
+    });
+}
+
+#[test]
+fn anybody_may_run_it_on_pipes_and_needs_neither_tables_nor_keys() {
+    let main_cf = "command_directory = /nonexistent\nsmtpd_client_restrictions = reject\n\
+                   smtpd_tls_security_level = encrypt\nsmtpd_tls_chain_files = /nonexistent\n\
+                   smtpd_sender_restrictions = check_sender_access hash:/nonexistent\n";
+    with_each(|program| {
+        let place = Place::new(main_cf);
+        let (input, client) = nix::unistd::pipe().unwrap();
+        let (replies, output) = nix::unistd::pipe().unwrap();
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+        let start = Start {
+            stdin: Some(input),
+            stdout: Some(output),
+            user: Some(nobody.uid.as_raw()),
+            ..Start::new(program, &place, &["-S"])
+        };
+        let mut master = start.with(&[]);
+        let (mut client, mut replies) = (File::from(client), File::from(replies));
+        client.write_all(b"MAIL FROM:<a@sender.test>\r\nRSET\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        replies.read_to_string(&mut said).unwrap();
+        let expected = "220 mx.example ESMTP Postfix\r\n250 2.1.0 Ok\r\n250 2.0.0 Ok\r\n\
+                        221 2.0.0 Bye\r\n";
+        assert_eq!(said, expected);
+        place.record_with("connect from localhost[127.0.0.1]");
+        place.record_with("disconnect from localhost[127.0.0.1] mail=1 rset=1 quit=1 commands=3");
         master.ends_well();
     });
 }

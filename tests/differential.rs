@@ -6,12 +6,12 @@
 //! of both.
 //!
 //! ```text
-//! cargo test --test differential [-- NAME…] [--record] [--explore] [--keep] [--times]
+//! cargo test --test differential [-- NAME…] [--record] [--explore [--quick]] [--keep] [--times]
 //! ```
 //!
 //! `NAME`: only transcripts whose name contains it. `--record`: write what the installed smtpd
 //! says into the files. `--explore`: only compare both sides, in the files of `SMTPD_TRANSCRIPTS`
-//! (a directory), whatever these say. `--keep`: leave the instance's directory. Environment:
+//! (a directory), whatever these say; `--quick`: with less patience. `--keep`: leave the instance's directory. Environment:
 //! `SMTPD_RS_BINARY` (ours; else the one that cargo built), `SMTPD_REFERENCE` (theirs; else the
 //! one in `daemon_directory`), `SMTPD_REFERENCE_ONLY=1` (theirs on both sides, for writing
 //! transcripts). It needs root, Postfix, util-linux and iproute2; elsewhere it says so, and fails
@@ -29,8 +29,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use support::compare::{self, Known};
+use support::front::{self, Front};
 use support::inside::{self, installed, say};
-use support::player::{self, Reading, Run};
+use support::player::{self, QUIET, Reading, Run};
 use support::transcript::{self, Transcript};
 use support::world::{self, Side, World};
 
@@ -59,6 +60,7 @@ struct Options {
     names: Vec<String>,
     record: bool,
     explore: bool,
+    quick: bool,
     keep: bool,
     times: bool,
 }
@@ -70,6 +72,7 @@ impl Options {
             match argument.as_str() {
                 "--record" => options.record = true,
                 "--explore" => options.explore = true,
+                "--quick" => options.quick = true,
                 "--keep" => options.keep = true,
                 "--times" => options.times = true,
                 flag if flag.starts_with('-') => (), // those of the usual test harness
@@ -102,6 +105,10 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         failed += 1;
     }
     transcripts.retain(|transcript| options.wants(&transcript.name));
+    if transcripts.iter().any(needs_haproxy) && !front::has_haproxy() {
+        say("what has an HAProxy in front is skipped, since this needs haproxy");
+        transcripts.retain(|transcript| !needs_haproxy(transcript));
+    }
     let release = installed("mail_version")?;
     let told = release.starts_with(RELEASE) || reference_only();
     if !told {
@@ -109,8 +116,11 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
         say("both sides are compared, whatever the transcripts say");
     }
     world::enter().map_err(|error| error.to_string())?;
-    let mut world = World::start(&transcripts, &inside::binaries(reference_only())?)
-        .map_err(|error| error.to_string())?;
+    let mut world = World::start(
+        &transcripts,
+        &inside::binaries(env::var_os("SMTPD_REFERENCE_ONLY").is_some())?,
+    )
+    .map_err(|error| error.to_string())?;
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -127,7 +137,7 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
                     } else if told && !options.explore {
                         judge(&world, transcript, at, &known)
                     } else {
-                        compare(&world, transcript, at, &known)
+                        compare(&world, transcript, at, &known, options)
                     };
                     if options.times {
                         say(&format!("{:6.2}s {}", begin.elapsed().as_secs_f64(), transcript.name));
@@ -158,7 +168,7 @@ fn play_all(options: &Options) -> Result<bool, Box<dyn Error>> {
 /// Writes into the transcript what the installed smtpd says, or ours where only that can.
 fn record(world: &World, transcript: &Transcript, at: usize) -> Vec<String> {
     let side = if transcript.only_ours { Side::Ours } else { Side::Theirs };
-    let run = player::play(world, transcript, at, side, Reading::UntilQuiet);
+    let run = player::play(world, transcript, at, side, Reading::UntilQuiet(QUIET));
     match record_run(transcript, &run) {
         Ok(()) => Vec::new(),
         Err(error) => vec![error.to_string()],
@@ -172,10 +182,22 @@ fn judge_ours(world: &World, transcript: &Transcript, at: usize) -> Vec<String> 
 }
 
 /// Plays one transcript on both sides, and only compares them.
-fn compare(world: &World, transcript: &Transcript, at: usize, known: &Known) -> Vec<String> {
-    let theirs = player::play(world, transcript, at, Side::Theirs, Reading::UntilQuiet);
-    let ours = player::play(world, transcript, at, Side::Ours, Reading::UntilQuiet);
+fn compare(
+    world: &World,
+    transcript: &Transcript,
+    at: usize,
+    known: &Known,
+    options: &Options,
+) -> Vec<String> {
+    let quiet = if options.quick { QUIET / 8 } else { QUIET };
+    let play = |side| player::play(world, transcript, at, side, Reading::UntilQuiet(quiet));
+    let (theirs, ours) = (play(Side::Theirs), play(Side::Ours));
     unexpected(&theirs, &ours, known.of(&transcript.name))
+}
+
+/// Whether an HAProxy stands before the listeners.
+fn needs_haproxy(transcript: &Transcript) -> bool {
+    matches!(Front::of(transcript), Some(Front::HaProxy(_)))
 }
 
 /// Plays one transcript on both sides; gives the lines of complaint.

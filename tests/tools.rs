@@ -51,6 +51,27 @@ L: connect from x
     }
 
     #[test]
+    fn a_client_may_be_a_user() {
+        let text = "client: nobody\nS: 220 hello\n--\nclient: 192.0.2.1\nS: 220 hello\n";
+        let transcript = Transcript::parse("small", text).unwrap();
+        let users = transcript.sessions.iter().map(|session| session.user.as_deref());
+        assert_eq!(users.collect::<Vec<_>>(), [Some("nobody"), None]);
+        assert!(Transcript::parse("bad", "client: 192.0.2\n").is_err());
+    }
+
+    #[test]
+    fn others_may_stand_in_front() {
+        use crate::support::front::Front;
+        let text = |front: &str| format!("master.cf: front = {front}\nS: 220 hello\n");
+        let transcript = |front: &str| Transcript::parse("small", &text(front)).unwrap();
+        let haproxy = transcript("haproxy send-proxy");
+        assert!(matches!(Front::of(&haproxy), Some(Front::HaProxy("send-proxy"))));
+        let postscreen = transcript("postscreen");
+        assert!(matches!(Front::of(&postscreen), Some(Front::Postscreen(""))));
+        assert!(Front::of(&Transcript::parse("small", SMALL).unwrap()).is_none());
+    }
+
+    #[test]
     fn each_session_may_come_from_another_client() {
         let transcript = Transcript::parse("small", SMALL).unwrap();
         assert_eq!(transcript.sessions.len(), 2);

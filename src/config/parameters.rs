@@ -185,7 +185,7 @@ parameters! {
     /// Writable state directory ($data_directory in values).
     data_directory: Str (1, 0) = "/var/lib/postfix" foreign;
     /// Directory of postdrop etc.
-    command_directory: Str (1, 0) = "/usr/sbin" later;
+    command_directory: Str (1, 0) = "/usr/sbin";
     /// Directory of dynamicmaps.cf.
     meta_directory: Str (1, 0) = "/etc/postfix" foreign;
     /// Working directory, chroot directory, IPC socket root.
@@ -219,7 +219,7 @@ parameters! {
     /// Domains for which ETRN flush requests are sent.
     fast_flush_domains: Str = "$relay_domains";
     /// Environment passed to postdrop child.
-    export_environment: Str = "TZ MAIL_CONFIG LANG" later;
+    export_environment: Str = "TZ MAIL_CONFIG LANG";
     /// Environment that master and postdrop keep.
     import_environment: Str = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME XDG_RUNTIME_DIR" foreign;
     /// Class, subnet or host: how mynetworks default is computed.
@@ -767,7 +767,7 @@ parameters! {
     /// Rotate probe sender every interval; 0=fixed.
     address_verify_sender_ttl: Time = "0s";
     /// Limit for receiving haproxy header.
-    smtpd_upstream_proxy_timeout: Time (1, 0) = "5s" later;
+    smtpd_upstream_proxy_timeout: Time (1, 0) = "5s";
     /// Pause before policy retry.
     smtpd_policy_service_retry_delay: Time (1, 0) = "1s" later;
     /// OpenSSL configuration file; "default" or "none".
@@ -819,7 +819,7 @@ parameters! {
     /// Accept client certificates with server EKU.
     tls_trust_server_ccerts: Bool = "no" later;
     /// SNI name to chain file table.
-    tls_server_sni_maps: Str = "" later;
+    tls_server_sni_maps: Str = "";
     /// Pre-2.9.6 public key fingerprint algorithm.
     tls_legacy_public_key_fingerprints: Bool = "no";
     /// Shell command run for -D or MAIL_DEBUG; empty is fatal.

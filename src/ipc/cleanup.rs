@@ -8,6 +8,7 @@
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
 use super::link::{Connection, Endpoint, Manner, errno};
+use super::postdrop::{self, Running};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::sys::errno::errno_text;
@@ -75,6 +76,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Cleanup {
     connection: Connection,
+    /// postdrop(1), where it takes cleanup(8)'s place; it ends after the connection.
+    _command: Option<Running>,
     queue_id: Vec<u8>,
     buffer: Vec<u8>,
     failed: bool,
@@ -107,8 +110,21 @@ impl Cleanup {
                 return Ok(None);
             }
         };
-        let begun = Self::begin(connection, &manner, flags, config.smtputf8_enable);
+        let begun = Self::begin_flagged(connection, &manner, flags, config.smtputf8_enable);
         begun.map(Some).ok_or_else(|| fatal!("unable to contact the {} service", service))
+    }
+
+    /// Begins a message through postdrop(1), which needs neither privileges nor master(8). It wants
+    /// no flags.
+    pub fn open_postdrop(config: &Config) -> Result<Self, Fatal> {
+        let (connection, command) = postdrop::start(config)?;
+        match Self::begin(connection, "postdrop_protocol", config.smtputf8_enable) {
+            Some(mut cleanup) => {
+                cleanup._command = Some(command);
+                Ok(cleanup)
+            }
+            None => Err(command.fail()),
+        }
     }
 
     fn over(
@@ -118,18 +134,29 @@ impl Cleanup {
         utf8: bool,
     ) -> Result<Option<Self>, Fatal> {
         let connection = Connection::open_patiently(endpoint, manner)?;
-        Ok(Self::begin(connection, manner, flags, utf8))
+        Ok(Self::begin_flagged(connection, manner, flags, utf8))
     }
 
-    fn begin(mut connection: Connection, manner: &Manner, flags: u32, utf8: bool) -> Option<Self> {
+    fn begin_flagged(
+        connection: Connection,
+        manner: &Manner,
+        flags: u32,
+        utf8: bool,
+    ) -> Option<Self> {
+        let mut begun = Self::begin(connection, "cleanup_protocol", utf8)?;
+        encode(manner.form, &[Attr::int("flags", flags as i32)], &mut begun.buffer);
+        Some(begun)
+    }
+
+    /// Hears the queue id.
+    fn begin(mut connection: Connection, protocol: &'static str, utf8: bool) -> Option<Self> {
         let announced = connection.read_values(true, |scan| {
-            scan.expect("protocol", "cleanup_protocol")?;
+            scan.expect("protocol", protocol)?;
             Ok(scan.text("queue_id")?.to_vec())
         });
         let queue_id = announced.ok().filter(|id| is_queue_id(id))?;
-        let mut buffer = Vec::with_capacity(1024);
-        encode(manner.form, &[Attr::int("flags", flags as i32)], &mut buffer);
-        Some(Self { connection, queue_id, buffer, failed: false, utf8 })
+        let buffer = Vec::with_capacity(1024);
+        Some(Self { connection, _command: None, queue_id, buffer, failed: false, utf8 })
     }
 
     /// The queue id: letters and digits.
@@ -207,13 +234,25 @@ impl Cleanup {
             Ok((status, reason)) => {
                 Outcome { status: status as u32, reason: clean_reason(reason, self.utf8) }
             }
-            Err(_) => lost,
+            Err((errno, _)) => {
+                self.failed = errno != 0;
+                lost
+            }
         }
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if !self.failed && !bytes.is_empty() {
             self.failed = self.connection.write(bytes).is_err();
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        self.flush();
+        if self.failed {
+            warning!("mail_stream_cleanup: close error");
         }
     }
 }
@@ -305,6 +344,24 @@ mod tests {
     }
 
     #[test]
+    fn postdrop_hears_no_flags() {
+        let service = Service::new(vec![vec![
+            say(b"protocol\0postdrop_protocol\0queue_id\0924129C64C8\0\0"),
+            hear(b"S\x0eme@src.exampleE\0"),
+            say(b"status\x000\0reason\0\0\0"),
+            Act::End,
+        ]]);
+        let manner = manner(Form::Null, "postdrop_protocol");
+        let connection = Connection::open_patiently(&service.endpoint(), &manner).unwrap();
+        let mut message = Cleanup::begin(connection, "postdrop_protocol", true).unwrap();
+        assert_eq!(message.queue_id(), b"924129C64C8");
+        message.record(b'S', b"me@src.example");
+        message.record(b'E', b"");
+        assert_eq!(message.finish().status, STAT_OK);
+        service.played();
+    }
+
+    #[test]
     fn much_is_written_in_order() {
         let line = [b'x'; 2047];
         let mut all = vec![];
@@ -327,9 +384,10 @@ mod tests {
 
     #[test]
     fn what_is_dropped_just_ends() {
-        let (service, cleanup) = try_open(vec![say(HELLO), hear(b""), Act::End]);
+        let begun = b"flags\x00178\0\0S\x05begun";
+        let (service, cleanup) = try_open(vec![say(HELLO), hear(begun), Act::End]);
         let mut cleanup = cleanup.unwrap();
-        cleanup.record(b'S', b"never sent");
+        cleanup.record(b'S', b"begun");
         drop(cleanup);
         service.played();
     }

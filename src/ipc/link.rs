@@ -194,15 +194,18 @@ pub struct Connection {
     socket: ServiceSocket,
     decoder: Decoder,
     name: Vec<u8>,
+    /// The service closed it before the first byte of a list.
+    ended: bool,
     opened: Instant,
     used: Instant,
 }
 
 impl Connection {
-    fn new(socket: ServiceSocket, endpoint: &Endpoint, manner: &Manner) -> Self {
+    pub(super) fn new(socket: ServiceSocket, endpoint: &Endpoint, manner: &Manner) -> Self {
         let now = Instant::now();
         let decoder = Decoder::new(manner.form, manner.limits);
-        Self { socket, decoder, name: endpoint.stream_name(), opened: now, used: now }
+        let name = endpoint.stream_name();
+        Self { socket, decoder, name, ended: false, opened: now, used: now }
     }
 
     /// Connects for one conversation.
@@ -216,14 +219,36 @@ impl Connection {
     }
 
     /// Reads the announcement, if the service makes one. `Err` has the error number.
-    pub(super) fn greet(&mut self, manner: &Manner) -> Result<(), i32> {
+    fn greet(&mut self, manner: &Manner) -> Result<(), i32> {
         let Some(wanted) = manner.announces else { return Ok(()) };
         self.read_values(true, |scan| scan.expect("protocol", wanted)).map_err(|(errno, _)| errno)
+    }
+
+    /// The same, but a service that is already gone is noticed only when it is asked, as in Postfix.
+    pub(super) fn greet_leniently(&mut self, manner: &Manner) -> Result<(), i32> {
+        match self.greet(manner) {
+            Err(0) if self.ended => Ok(()),
+            other => other,
+        }
     }
 
     /// Writes all.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.socket.write_all(bytes)
+    }
+
+    /// A list began, and does not go on.
+    fn warn_of_end(&self, errno: i32) {
+        if self.decoder.is_empty() {
+            return;
+        }
+        let expected = self.decoder.expects();
+        if self.decoder.is_within_field() {
+            warning!("unexpected end-of-input from {} while reading {}", self.name, expected);
+            return;
+        }
+        let what = if errno == libc::ETIMEDOUT { "timeout" } else { "premature end-of-input" };
+        warning!("{} on {} while reading {}", what, self.name, expected);
     }
 
     /// The next list. What is wrong is logged, but for an end before the first byte.
@@ -248,29 +273,43 @@ impl Connection {
                 Ok(0) => 0,
                 Err(error) => errno(&error),
             };
-            if !self.decoder.is_empty() {
-                let what =
-                    if end == libc::ETIMEDOUT { "timeout" } else { "premature end-of-input" };
-                warning!("{} on {} while reading {}", what, self.name, self.decoder.expects());
-            }
+            self.ended = end == 0 && self.decoder.is_empty();
+            self.warn_of_end(end);
             return Err(end);
         }
     }
 
-    /// Takes the wanted values out of the next list. What is wrong is logged.
+    /// Takes the wanted values out of the next list. What is wrong is logged; what stands behind the
+    /// wanted values is not taken for wrong.
     pub(super) fn read_values<T>(
         &mut self,
         strict: bool,
         wanted: impl FnOnce(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, (i32, usize)> {
         let list = self.read_list().map_err(|errno| (errno, 0))?;
+        self.values_of(&list, strict, wanted).map_err(|found| (0, found))
+    }
+
+    /// The same, out of a list that is there. `Err` has the number of values that were found.
+    fn values_of<T>(
+        &self,
+        list: &List,
+        strict: bool,
+        wanted: impl FnOnce(&mut Scan<'_>) -> Result<T, BadAttr>,
+    ) -> Result<T, usize> {
         let mut scan = if strict { list.scan_strictly() } else { list.scan() };
-        let result = wanted(&mut scan).and_then(|values| scan.end().map(|()| values));
+        let result = wanted(&mut scan);
+        let name = &self.name;
+        let warn =
+            |bad: &BadAttr| crate::log::write(crate::log::Severity::Warning, &bad.text(name));
+        if result.is_ok() {
+            let _ = scan.end().inspect_err(warn);
+        }
         result.map_err(|bad| {
-            crate::log::write(crate::log::Severity::Warning, &bad.text(&self.name));
+            warn(&bad);
             // Of what is malformed, nothing counts.
             let missing = matches!(bad, BadAttr::Missing(_) | BadAttr::Unexpected { .. });
-            (0, if missing { scan.found() } else { 0 })
+            if missing { scan.found() } else { 0 }
         })
     }
 
@@ -314,6 +353,28 @@ impl Link {
         query: &[Attr<'_>],
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Fatal> {
+        self.ask_and_warn(trouble, query, wanted, |count, errno| {
+            count > 1 || ![0, EPIPE, ENOENT].contains(&errno)
+        })
+    }
+
+    /// The same, but silent only where the connection broke or was not there, however often.
+    pub fn ask_aloud<T>(
+        &self,
+        trouble: &[u8],
+        query: &[Attr<'_>],
+        wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
+    ) -> Result<T, Fatal> {
+        self.ask_and_warn(trouble, query, wanted, |_, errno| ![EPIPE, ENOENT].contains(&errno))
+    }
+
+    fn ask_and_warn<T>(
+        &self,
+        trouble: &[u8],
+        query: &[Attr<'_>],
+        wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
+        warns: impl Fn(u64, i32) -> bool,
+    ) -> Result<T, Fatal> {
         let query = self.encoded(query);
         for count in 1_u64.. {
             self.close_stale();
@@ -322,7 +383,7 @@ impl Link {
                 Err(failure) => failure,
             };
             let errno = if failure.greeting { 0 } else { failure.errno };
-            if count > 1 || ![0, EPIPE, ENOENT].contains(&errno) {
+            if warns(count, errno) {
                 warning!("{}: {}", trouble, errno_text(errno));
             }
             pause(ASK_DELAY);
@@ -458,7 +519,11 @@ impl Link {
     ) -> Result<T, Failure> {
         if fresh {
             let failed = |errno| Failure { errno, greeting: true, partial: false };
-            connection.greet(&self.manner).map_err(failed)?;
+            let greeting = match strict {
+                true => connection.greet_leniently(&self.manner),
+                false => connection.greet(&self.manner),
+            };
+            greeting.map_err(failed)?;
         }
         if !connection.decoder.is_empty() {
             return Err(Failure::WRONG);
@@ -652,7 +717,7 @@ mod tests {
         let name = String::from_utf8(service.path()).unwrap() + " socket";
         let link = link(&service);
         assert_eq!(ask(&link), Ok(7));
-        let again = "warning: problem talking to service s: Success";
+        let again = "warning: problem talking to service s: Application error";
         assert_eq!(
             captured::take(),
             [

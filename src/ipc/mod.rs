@@ -5,6 +5,7 @@ pub mod anvil;
 pub mod cleanup;
 pub mod flush;
 pub mod link;
+pub mod postdrop;
 pub mod proxymap;
 pub mod rewrite;
 pub mod tlsmgr;

@@ -219,7 +219,9 @@ impl ProxyMap {
             Attr::int(self.form.get().flags_of_open(), instance as i32),
         ];
         let trouble = fill!("dict_proxy_open: service {}", self.service);
-        self.link.ask(&trouble, &query, |scan| Ok((scan.int("status")?, scan.int("flags")? as u32)))
+        self.link.ask_aloud(&trouble, &query, |scan| {
+            Ok((scan.int("status")?, scan.int("flags")? as u32))
+        })
     }
 
     fn ask_lookup(&self, table: &[u8], flags: u32, key: &[u8]) -> Result<(i32, Vec<u8>), Fatal> {

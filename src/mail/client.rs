@@ -63,8 +63,13 @@ impl Client {
 
     /// The address as in Received: and XFORWARD: IPv6 with the prefix `IPv6:`.
     pub fn rfc_addr(&self) -> Vec<u8> {
-        if self.addr.contains(&b':') { fill!("IPv6:{}", self.addr) } else { self.addr.clone() }
+        rfc_addr(&self.addr)
     }
+}
+
+/// A numeric address as in Received:, IPv6 with the prefix `IPv6:`; or `unknown`.
+pub fn rfc_addr(addr: &[u8]) -> Vec<u8> {
+    if addr.contains(&b':') { fill!("IPv6:{}", addr) } else { addr.to_vec() }
 }
 
 /// Who a client proved to be, by AUTH or XCLIENT.

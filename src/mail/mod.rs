@@ -9,6 +9,7 @@ pub mod date;
 pub mod dsn;
 pub mod fingerprint;
 pub mod hostname;
+pub mod ip;
 pub mod path;
 pub mod quote;
 pub mod token822;

@@ -143,6 +143,7 @@ impl Parser {
                     self.done.push(Node::Other(token));
                     self.route();
                     self.skip_to(b">;,:");
+                    self.skip_colon(in_group);
                     word_ok = true;
                 }
                 Token::Atom(_) | Token::Quoted(_) | Token::Literal(_) => {
@@ -198,6 +199,13 @@ impl Parser {
             }
         }
         self.close();
+    }
+
+    /// A colon before `<…>` that names no group belongs to no address.
+    fn skip_colon(&mut self, in_group: bool) {
+        if !in_group && self.left.last() == Some(&Token::Op(b':')) {
+            self.done.extend(self.left.pop().map(Node::Other));
+        }
     }
 
     /// Leaves what stands before the address alone, up to one of `stops`.
@@ -273,6 +281,8 @@ mod tests {
         assert_eq!(tree("g:a@b,c;"), "g group: {a@b} , {c} ;");
         assert_eq!(tree("x, my g:;y"), "{x} , my g group: ; , {y}");
         assert_eq!(tree("a:b"), "{a:b}");
+        assert_eq!(tree(":<a@b>"), ": < {a@b} >");
+        assert_eq!(tree("x:<a@b>"), "{x} : < {a@b} >");
     }
 
     #[test]

@@ -155,11 +155,12 @@ impl Session<'_> {
 
     fn copy_chunk(&mut self, content: &mut Content, size: u64) -> Result<(), Stop> {
         let mut left = size;
+        let mut fragment = Fragment::begin(content);
         while left > 0 {
             if self.chat.stream.unread().is_empty() {
-                self.chat.stream.fill()?;
+                self.chat.stream.fill().inspect_err(|_| self.lost_in(&fragment))?;
             }
-            let len = part(self.chat.stream.unread().len(), left);
+            let len = part(self.chat.stream.unread().len().min(fragment.room()), left);
             let Some(cleanup) = self.mail.as_mut().and_then(|mail| mail.cleanup.as_mut()) else {
                 return Err(Stop::Quiet);
             };
@@ -169,13 +170,47 @@ impl Session<'_> {
             self.chat.stream.consume(len);
             self.took(content, was_too_big);
             left -= len as u64;
+            fragment.take(len, content);
         }
         Ok(())
+    }
+
+    /// The client is gone: of the last fragment, the log counts the bytes as they came.
+    fn lost_in(&mut self, fragment: &Fragment) {
+        self.content_size = fragment.size;
+        self.content_rest = fragment.pending.saturating_add(fragment.taken) as u64;
     }
 
     fn cleanup_failed(&self) -> bool {
         let cleanup = self.mail.as_ref().and_then(|mail| mail.cleanup.as_ref());
         cleanup.is_some_and(crate::ipc::cleanup::Cleanup::failed)
+    }
+}
+
+/// As Postfix, which takes a chunk apart by fragments: content before a fragment counts as lines, with
+/// two bytes for each end, and content of a fragment that does not come to its end as bytes.
+struct Fragment {
+    size: u64,
+    pending: usize,
+    taken: usize,
+}
+
+impl Fragment {
+    const LEN: usize = 4096;
+
+    fn begin(content: &Content) -> Self {
+        Self { size: content.size(), pending: content.pending(), taken: 0 }
+    }
+
+    fn room(&self) -> usize {
+        Self::LEN.saturating_sub(self.taken)
+    }
+
+    fn take(&mut self, len: usize, content: &Content) {
+        self.taken = self.taken.saturating_add(len);
+        if self.taken >= Self::LEN {
+            *self = Self::begin(content);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
 use crate::sys::pause::pause;
 use crate::table::maps::Maps;
-use crate::text::printable::printable;
+use crate::text::printable::make_printable;
 use crate::wire::message::BareNewline;
 
 /// A line that a client sent.
@@ -37,6 +37,8 @@ pub(crate) struct Chat<'s> {
     pub(crate) history: History,
     /// A 421 or 521 was said: no more commands are read.
     pub(crate) hang_up: bool,
+    /// Bytes of a command that came before the client was gone.
+    pub(crate) partial: usize,
 }
 
 impl<'s> Chat<'s> {
@@ -46,7 +48,7 @@ impl<'s> Chat<'s> {
         (filters, footers): (&'s Maps, &'s Maps),
         history: History,
     ) -> Self {
-        Self { stream, config, footers, filters, history, hang_up: false }
+        Self { stream, config, footers, filters, history, hang_up: false, partial: 0 }
     }
 
     /// Time for the next read or write: each for itself, or all together.
@@ -88,17 +90,25 @@ impl<'s> Chat<'s> {
         let limit = usize::try_from(limit).unwrap_or(0).max(1);
         let mut line = Vec::with_capacity(80);
         self.be_patient();
-        if self.stream.read_line(&mut line, limit)? == Line::Cut {
-            let shown = &line[..line.len().min(30)];
-            let shown = printable(shown, b'?', self.config.smtputf8_enable);
-            self.skip_line(limit)?;
+        let end = self.stream.read_line(&mut line, limit);
+        if end.inspect_err(|_| self.partial = line.len())? == Line::Cut {
+            self.skip_line(limit).inspect_err(|_| self.partial = line.len())?;
             self.history.heard(&line);
+            let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
             return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
         self.history.heard(&line);
         Ok(Said { line, bare_newline, too_long: false })
+    }
+
+    /// What the log shows of a line that was cut. As Postfix: the line is made printable for it, up
+    /// to a NUL, and that is what counts as the command.
+    fn shown_of_cut<'l>(&self, line: &'l mut [u8]) -> &'l [u8] {
+        let end = memchr::memchr(0, line).unwrap_or(line.len());
+        make_printable(&mut line[..end], b'?', self.config.smtputf8_enable);
+        &line[..end.min(30)]
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

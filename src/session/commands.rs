@@ -2,7 +2,7 @@
 
 use super::notify::without_secret;
 use super::{Session, Stop};
-use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient};
+use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient, xforward};
 use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
@@ -63,7 +63,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("HELO", helo::helo, LIMIT | PRE_TLS | LAST),
     command("EHLO", helo::ehlo, LIMIT | PRE_TLS | LAST),
     command("XCLIENT", xclient::xclient, PRE_TLS),
-    command("XFORWARD", xclient::xforward, 0),
+    command("XFORWARD", xforward::xforward, 0),
     command("STARTTLS", starttls::starttls, PRE_TLS),
     command("AUTH", auth::auth, 0),
     command("MAIL", esmtp::mail, 0),
@@ -181,23 +181,21 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     }
 }
 
-/// smtpd_command_filter: a table may put another line in the place of a command.
+/// smtpd_command_filter: a table may put another line in the place of a command. It sees the line
+/// up to a NUL.
 fn filtered(s: &Session<'_>, line: Vec<u8>) -> Result<Vec<u8>, Stop> {
     let Some(filter) = &s.server.command_filter else { return Ok(line) };
-    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    match filter.lookup(&line[blanks..]) {
+    let seen = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let blanks = seen.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match filter.lookup(&seen[blanks..]) {
         Ok(None) => Ok(line),
         Ok(Some(new)) => {
-            info!(
-                "{}: replacing command \"{}\" with \"{}\"",
-                s.who.client.namaddr,
-                cut(&line, 100),
-                cut(&new, 100)
-            );
+            let (old, client) = (cut(seen, 100), &s.who.client.namaddr);
+            info!("{}: replacing command \"{}\" with \"{}\"", client, old, cut(&new, 100));
             Ok(new)
         }
         Err(_) => {
-            let shown = printable(&line, b'?', s.config().smtputf8_enable);
+            let shown = printable(seen, b'?', s.config().smtputf8_enable);
             warning!("{} lookup error for \"{}\"", filter.name(), cut(&shown, 100));
             Err(Stop::Data)
         }
@@ -225,12 +223,12 @@ fn unknown(s: &mut Session<'_>, args: &Args, verb: &[u8]) -> Result<Next, Stop> 
 }
 
 /// Whether a word begins like a message header: `name:`, blanks before the colon allowed (which a
-/// single word cannot have). As Postfix: `is_header()`.
+/// word with quotes or brackets can have). As Postfix: `is_header()`.
 fn is_header(word: &[u8]) -> bool {
-    match memchr::memchr(b':', word) {
-        Some(len @ 1..) => word[..len].iter().all(u8::is_ascii_graphic),
-        _ => false,
-    }
+    let Some(colon) = memchr::memchr(b':', word) else { return false };
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let length = word[..colon].iter().rposition(|byte| !blank(byte)).map_or(0, |last| last + 1);
+    length > 0 && word[..length].iter().all(u8::is_ascii_graphic)
 }
 
 /// A command that we know: the gates in front of it, then the command itself.

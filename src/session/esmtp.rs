@@ -214,6 +214,7 @@ fn original(s: &mut Session<'_>, value: &[u8], p: &mut RcptParameters) -> Result
 
 /// MAIL FROM:<reverse-path> (RFC 5321, section 4.1.1.2).
 pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
+    s.forget_parameters();
     if s.config().smtpd_helo_required && s.who.helo.is_none() {
         return policy(reply!("503 5.5.1 Error: send HELO/EHLO first"));
     }
@@ -238,7 +239,7 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
     if p.verp.is_some() && sender.is_empty() {
         return Err(Stop::Refuse(reply!("503 5.5.4 Error: XVERP requires non-null sender"), None));
     }
-    let sender = s.server.probe.plain(&s.server.rewrite, &sender).unwrap_or(sender);
+    let sender = s.probe(&sender).unwrap_or(sender);
     s.check_sender(&sender, smtputf8).inspect_err(|_| s.reset_mail())?;
     if s.server.lacks_filter {
         // As with a Milter that does not answer: nothing passes unfiltered.
@@ -283,7 +284,7 @@ pub(crate) fn rcpt(s: &mut Session<'_>, args: &Args) -> Answer {
         return answer;
     }
     s.needs_smtputf8(&address, smtputf8, "recipient")?;
-    let address = match s.server.probe.plain(&s.server.rewrite, &address) {
+    let address = match s.probe(&address) {
         Some(probe) => probe,
         None => {
             s.check_recipient(&address, smtputf8)?;
@@ -338,6 +339,14 @@ impl Session<'_> {
         found
     }
 
+    /// The sender of our own address verification, if `address` is one.
+    fn probe(&self, address: &[u8]) -> Option<Vec<u8>> {
+        if self.config().stand_alone {
+            return None;
+        }
+        self.server.probe.plain(&self.server.rewrite, address)
+    }
+
     /// Whether trivial-rewrite(8) takes the address for one.
     fn resolves(&self, sender: &[u8], address: &[u8], smtputf8: bool) -> bool {
         if address.is_empty() {
@@ -349,6 +358,13 @@ impl Session<'_> {
         }
         let domain = resolved.recipient.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
         smtputf8 || !resolved.recipient.contains(&b'@') || domain.is_ascii()
+    }
+
+    /// As Postfix: a second MAIL is refused, yet BODY, RET and SMTPUTF8 of the first are gone.
+    fn forget_parameters(&mut self) {
+        if let Some(mail) = &mut self.mail {
+            (mail.smtputf8, mail.encoding, mail.ret) = (false, None, None);
+        }
     }
 
     fn limit_messages(&mut self) -> Result<(), Stop> {
@@ -434,11 +450,9 @@ impl Session<'_> {
 
     /// local_header_rewrite_clients: whose headers are completed with our domain.
     fn rewrite_context(&mut self) -> Result<&'static str, Stop> {
-        if self.config().stand_alone {
-            return Ok("local");
-        }
+        let Some(clients) = &self.server.rewrite_clients else { return Ok("local") };
         let facts = super::facts(self.server, &self.who, self.mail.as_ref(), About::default());
-        let local = self.server.rewrite_clients.matches(&facts)?;
+        let local = clients.matches(&facts)?;
         Ok(if local { "local" } else { "remote" })
     }
 

@@ -31,24 +31,42 @@ pub(crate) fn serve(
     crate::log::set_verbose(usual.saturating_add(s.debugs_peer()));
     let end = s.talk(origin);
     let fatal = s.finish(end);
-    if fatal.is_none() {
-        let notes = if s.noted_bare_newline { " notes=bare_lf" } else { "" };
-        info!("disconnect from {}{}{}", s.who.client.namaddr, s.tally, notes);
-    }
     crate::log::set_verbose(usual);
-    fatal.map_or(Ok(()), Err)
+    if let Some(fatal) = fatal {
+        return Err(fatal);
+    }
+    let notes = if s.noted_bare_newline { " notes=bare_lf" } else { "" };
+    info!("disconnect from {}{}{}", s.who.client.namaddr, s.tally, notes);
+    Ok(())
 }
 
 impl Session<'_> {
     /// What follows from the client's name and address alone.
     fn settle_permissions(&mut self) {
+        self.settle_xclient();
         let client = &self.who.client;
-        let lists = &self.server.lists;
-        self.xclient_allowed =
-            lists.xclient_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
-        self.xforward_allowed =
-            lists.xforward_hosts.matches_host(&client.name, &client.addr).unwrap_or(false);
+        let listed = &self.server.lists.xforward_hosts;
+        let found = self.permits(listed.matches_host(&client.name, &client.addr));
+        (self.xforward_allowed, self.xforward_unknown) = found;
+    }
+
+    /// What follows from them, and XCLIENT changes. So that connection limits can be tried, XCLIENT
+    /// overrides its own permission.
+    pub(crate) fn settle_xclient(&mut self) {
+        let client = &self.who.client;
+        let listed = &self.server.lists.xclient_hosts;
+        let found = self.permits(listed.matches_host(&client.name, &client.addr));
         self.bare_newline = self.server.bare_newline_for(client);
+        (self.xclient_allowed, self.xclient_unknown) = found;
+    }
+
+    /// Whether a list permits something, and whether it could not be asked.
+    fn permits<E>(&self, listed: Result<bool, E>) -> (bool, bool) {
+        match listed {
+            _ if self.config().stand_alone => (false, false),
+            Ok(allowed) => (allowed, false),
+            Err(_) => (false, true),
+        }
     }
 
     /// debug_peer_list: how much more is logged of this client.
@@ -68,7 +86,19 @@ impl Session<'_> {
         if origin == peer::Origin::Failed {
             return self.say(&reply!("421 4.3.0 {} Server local error", self.config().myhostname));
         }
-        if self.server.switches.wrapper && !self.config().stand_alone {
+        loop {
+            match self.converse(origin) {
+                Err(Stop::Restart) => {}
+                end => return end,
+            }
+        }
+    }
+
+    /// From the greeting to the end, or to XCLIENT.
+    fn converse(&mut self, origin: peer::Origin) -> Result<(), Stop> {
+        self.chat.be_patient();
+        let wrapper = self.server.switches.wrapper && !self.config().stand_alone;
+        if wrapper && self.who.tls.is_none() {
             self.wrapper_handshake()?;
             if self.chat.hang_up {
                 return Ok(());
@@ -142,13 +172,9 @@ impl Session<'_> {
 
     /// smtpd_discard_ehlo_keyword_address_maps, else smtpd_discard_ehlo_keywords.
     fn settle_ehlo_keywords(&mut self) {
-        let by_address = match self.server.discard_maps.find(&self.who.client.addr) {
-            Ok(found) => found.map(|found| found.value),
-            Err(_) => {
-                self.discard_unknown = true;
-                None
-            }
-        };
+        let found = self.server.discard_maps.find(&self.who.client.addr);
+        self.discard_unknown = found.is_err();
+        let by_address = found.ok().flatten().map(|found| found.value);
         let words = by_address.as_deref();
         let config = self.config();
         let words = words.unwrap_or(&config.smtpd_discard_ehlo_keywords);
@@ -160,7 +186,7 @@ impl Session<'_> {
         let mut fatal = None;
         let mut reason = self.too_many_errors.then_some("too many errors");
         match end {
-            Ok(()) | Err(Stop::Quiet | Stop::Silent) => {}
+            Ok(()) | Err(Stop::Quiet | Stop::Silent | Stop::Restart) => {}
             Err(Stop::End(StreamEnd::Lost)) => reason = Some("lost connection"),
             Err(Stop::End(StreamEnd::Timeout)) => {
                 reason = Some("timeout");
@@ -218,7 +244,7 @@ impl Session<'_> {
         };
         let (command, rest) = match place {
             "DATA content" => ("DATA", 0),
-            "BDAT content" => ("BDAT", self.content_rest),
+            "BDAT content" => ("BDAT", self.content_rest + self.chat.partial as u64),
             "END-OF-MESSAGE" if reason == "lost connection" => return,
             _ => {
                 info!("{}{} after {} from {}", id, reason, place, namaddr);

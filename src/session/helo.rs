@@ -1,11 +1,8 @@
 //! HELO and EHLO (RFC 5321, section 4.1.1.1).
 
 use super::commands::{Answer, Args};
-use super::{Session, ehlo};
+use super::{Session, attribute, ehlo};
 use crate::text::printable::printable;
-
-/// Bytes that a name in HELO must not bring into headers and logs.
-const NEUTERED: &[u8] = b" <>()\\\";@";
 
 /// HELO hostname
 pub(crate) fn helo(s: &mut Session<'_>, args: &Args) -> Answer {
@@ -36,13 +33,7 @@ fn accept(s: &mut Session<'_>, name: &[u8]) -> Result<(), super::Stop> {
 }
 
 fn neutered(name: &[u8], utf8: bool) -> Vec<u8> {
-    let mut name = printable(name, b'?', utf8);
-    for byte in &mut name {
-        if NEUTERED.contains(byte) {
-            *byte = b'?';
-        }
-    }
-    name
+    attribute::neutered(printable(name, b'?', utf8))
 }
 
 #[cfg(test)]

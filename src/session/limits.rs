@@ -28,7 +28,7 @@ impl Session<'_> {
     pub(crate) fn anvil(&self) -> Option<(&Anvil, Vec<u8>)> {
         let anvil = self.server.anvil.as_ref()?;
         let client = &self.who.client;
-        if client.family == 0 || self.xclient_allowed {
+        if self.xclient_allowed {
             return None;
         }
         let excepted = &self.server.lists.event_limit_exceptions;

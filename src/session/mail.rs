@@ -64,7 +64,12 @@ impl Session<'_> {
     /// this is.
     pub(crate) fn open_queue_file(&mut self) -> Result<(), Fatal> {
         let Some(mail) = &self.mail else { return Ok(()) };
-        let mut cleanup = Cleanup::open(&self.server.config, self.cleanup_flags(mail))?;
+        let config = self.config();
+        let mut cleanup = if config.stand_alone {
+            Cleanup::open_postdrop(config)?
+        } else {
+            Cleanup::open(config, self.cleanup_flags(mail))?
+        };
         self.envelope(mail, &mut cleanup);
         let mut line = fill!("{}: client={}", cleanup.queue_id(), self.who.client.namaddr);
         if let Some(login) = &self.who.login {
@@ -73,6 +78,12 @@ impl Session<'_> {
         }
         if let Some(sender) = &self.auth_parameter {
             line.extend(fill!(", sasl_sender={}", sender));
+        }
+        if let Some(id) = self.forwarded_ident() {
+            line.extend(fill!(", orig_queue_id={}", id));
+        }
+        if let Some(client) = self.forwarded_client() {
+            line.extend(fill!(", orig_client={}", client));
         }
         info!("{}", line);
         if let Some(mail) = &mut self.mail {
@@ -95,20 +106,38 @@ impl Session<'_> {
         flags
     }
 
-    /// The envelope records up to the first recipient, in Postfix's order.
+    /// The envelope records up to the first recipient, in Postfix's order. postdrop(1) takes no
+    /// others than these three.
     fn envelope(&self, mail: &Mail, to: &mut Cleanup) {
-        let who = &self.who;
-        let client = &who.client;
+        let stand_alone = self.config().stand_alone;
+        if !stand_alone {
+            self.message_records(mail, to);
+        }
+        to.record(b'S', &mail.sender);
+        if let Some(encoding) = mail.encoding {
+            to.attribute("encoding", encoding.as_bytes());
+        }
+        if !stand_alone {
+            self.client_records(to);
+        }
+        if let Some(verp) = &mail.verp {
+            to.record(b'V', verp);
+        }
+    }
+
+    /// When and how the message came, and what its DSN is to be.
+    fn message_records(&self, mail: &Mail, to: &mut Cleanup) {
         let (seconds, micros) = time::since_epoch(mail.arrival);
         to.record(b'T', &fill!("{} {}", seconds, micros));
         let config = self.config();
         if !config.content_filter.is_empty() {
             to.record(b'L', &config.content_filter);
         }
-        let id = to.queue_id().to_vec();
+        let id = self.forwarded_ident().unwrap_or(to.queue_id()).to_vec();
         to.attribute("log_ident", &id);
-        to.attribute("rewrite_context", mail.rewrite_context.as_bytes());
-        if let Some(login) = &who.login {
+        let context = self.forwarded_domain().unwrap_or(mail.rewrite_context);
+        to.attribute("rewrite_context", context.as_bytes());
+        if let Some(login) = &self.who.login {
             to.attribute("sasl_method", &login.method);
             to.attribute("sasl_username", &login.username);
         }
@@ -121,18 +150,21 @@ impl Session<'_> {
         if let Some(ret) = mail.ret {
             to.attribute("ret_flags", &fill!("{}", ret.flags()));
         }
-        to.record(b'S', &mail.sender);
-        if let Some(encoding) = mail.encoding {
-            to.attribute("encoding", encoding.as_bytes());
-        }
-        to.attribute("log_client_name", &client.name);
-        to.attribute("log_client_address", &client.rfc_addr());
-        to.attribute("log_client_port", &client.port);
-        to.attribute("log_message_origin", &client.namaddr);
-        if let Some(helo) = &who.helo {
+    }
+
+    /// Whom logs name as the client, and who it is.
+    fn client_records(&self, to: &mut Cleanup) {
+        let who = &self.who;
+        let client = &who.client;
+        let logged = self.logged_client();
+        to.attribute("log_client_name", logged.name);
+        to.attribute("log_client_address", &logged.rfc_addr);
+        to.attribute("log_client_port", logged.port);
+        to.attribute("log_message_origin", logged.namaddr);
+        if let Some(helo) = logged.helo {
             to.attribute("log_helo_name", helo);
         }
-        to.attribute("log_protocol_name", who.protocol.as_bytes());
+        to.attribute("log_protocol_name", logged.protocol);
         to.attribute("client_name", &client.name);
         to.attribute("reverse_client_name", &client.reverse_name);
         to.attribute("client_address", &client.addr);
@@ -144,9 +176,6 @@ impl Session<'_> {
         }
         to.attribute("protocol_name", who.protocol.as_bytes());
         to.attribute("client_address_type", &fill!("{}", client.family));
-        if let Some(verp) = &mail.verp {
-            to.record(b'V', verp);
-        }
     }
 }
 

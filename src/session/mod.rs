@@ -30,6 +30,7 @@ macro_rules! protocol {
     };
 }
 
+mod attribute;
 mod auth;
 mod bdat;
 mod chat;
@@ -40,6 +41,7 @@ mod esmtp;
 mod etrn;
 mod footer;
 mod greeting;
+mod haproxy;
 mod helo;
 mod limits;
 mod mail;
@@ -52,6 +54,7 @@ mod starttls;
 mod tally;
 mod vrfy;
 mod xclient;
+mod xforward;
 
 pub use server::Server;
 
@@ -71,6 +74,8 @@ pub(crate) enum Stop {
     End(StreamEnd),
     /// The command went well, and its answer was given in another way.
     Silent,
+    /// XCLIENT: the session begins anew, with another client.
+    Restart,
     /// A table that we depend on cannot be asked: `421 4.3.0 … Server local data error`.
     Data,
     /// The session ends, and the log has said why.
@@ -155,7 +160,13 @@ pub(crate) struct Session<'s> {
     /// The client was refused when it connected: this was the greeting.
     pub(crate) denied: Option<Vec<u8>>,
     pub(crate) xclient_allowed: bool,
+    /// smtpd_authorized_xclient_hosts could not be asked.
+    pub(crate) xclient_unknown: bool,
     pub(crate) xforward_allowed: bool,
+    /// smtpd_authorized_xforward_hosts could not be asked.
+    pub(crate) xforward_unknown: bool,
+    /// What XFORWARD said of the next message, or of the one under way.
+    pub(crate) forwarded: Option<Box<xforward::Forwarded>>,
     pub(crate) too_many_errors: bool,
     /// A line ended in LF alone, and the log is to say so (smtpd_forbid_bare_newline = note).
     pub(crate) noted_bare_newline: bool,
@@ -198,9 +209,10 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
 /// One stage of the restrictions: `check!(self, check_helo, About { … })`.
 macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
+        let Some(policy) = &$s.server.policy else { return Ok(()) };
         let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
         let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
-        let result = $s.server.policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
+        let result = policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
         $s.after_check(result)
     }};
 }
@@ -235,7 +247,10 @@ impl<'s> Session<'s> {
             discard_unknown: false,
             denied: None,
             xclient_allowed: false,
+            xclient_unknown: false,
             xforward_allowed: false,
+            xforward_unknown: false,
+            forwarded: None,
             too_many_errors: false,
             noted_bare_newline: false,
             transactions: 0,
@@ -276,6 +291,7 @@ impl<'s> Session<'s> {
         self.announced_size = 0;
         self.auth_parameter = None;
         self.chunks = Chunks::None;
+        self.forwarded = None;
         self.actions = Actions::default();
         self.content_size = 0;
         self.content_rest = 0;
@@ -388,22 +404,27 @@ impl Smtpd {
 
     /// Serves one client, to the end.
     pub fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        if connection.is_stdin() && self.server.config.stand_alone {
-            return Err(fatal!("this version of smtpd-rs has no stand-alone mode (-S)"));
-        }
         self.server.notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
-        let stream = SmtpStream::new(TimedFd::new(connection.fd, patience));
-        greeting::serve(&self.server, stream, client, origin)
+        let fd = match connection.output {
+            None => TimedFd::new(connection.fd, patience),
+            Some(output) => TimedFd::of_pair(connection.fd, output, patience),
+        };
+        greeting::serve(&self.server, SmtpStream::new(fd), client, origin)
     }
 
     /// Serves one client of which all is known, to the end: the socket and the name service are not
     /// asked.
-    pub fn serve_known(&self, fd: OwnedFd, client: Client) -> Result<(), Fatal> {
+    pub fn serve_known(
+        &self,
+        fd: OwnedFd,
+        client: Client,
+        origin: peer::Origin,
+    ) -> Result<(), Fatal> {
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let stream = SmtpStream::new(TimedFd::new(fd, patience));
-        greeting::serve(&self.server, stream, client, peer::Origin::Direct)
+        greeting::serve(&self.server, stream, client, origin)
     }
 
     /// Closes connections to other services whose time is over; when to come again.

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 use nix::unistd::{geteuid, getuid};
 
+use super::haproxy;
 use crate::config::Config;
 use crate::config::dialect::Change;
 use crate::log::Fatal;
@@ -18,10 +19,12 @@ use crate::mail::client::{Client, NameStatus};
 use crate::mail::hostname::{
     BadHost, valid_address, valid_hostname, valid_ipv4, valid_ipv6, valid_port,
 };
+use crate::mail::ip;
 use crate::stream::Connection;
 use crate::sys::hosts_file;
 use crate::sys::names::{self, Family, NameError};
 use crate::wire::attr::List;
+use crate::wire::haproxy::Header;
 
 /// How a client came to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub enum Origin {
     Direct,
     /// From postscreen(8), which has looked at it already.
     Postscreen,
-    /// From a proxy that we do not understand: `421 4.3.0 … Server local error`.
+    /// From a proxy that did not say from whom: `421 4.3.0 … Server local error`.
     Failed,
 }
 
@@ -83,8 +86,13 @@ pub fn identify_with(
     Ok((client, origin))
 }
 
+/// The address family of a numeric address, as the operating system counts.
+pub(crate) fn family(addr: &[u8]) -> i32 {
+    if addr.contains(&b':') { Family::V6.number() } else { Family::V4.number() }
+}
+
 /// `name[addr]`, with smtpd_client_port_logging `name[addr]:port`.
-fn namaddr(config: &Config, client: &Client) -> Vec<u8> {
+pub(crate) fn namaddr(config: &Config, client: &Client) -> Vec<u8> {
     let Client { name, addr, port, .. } = client;
     if config.smtpd_client_port_logging {
         fill!("{}[{}]:{}", name, addr, port)
@@ -117,11 +125,25 @@ fn endpoints(config: &Config, connection: &Connection) -> Result<(Client, Origin
     if proxy != b"haproxy" {
         return Err(fatal!("unsupported smtpd_upstream_proxy_protocol value: {}", proxy));
     }
-    // Without the proxy's word there is neither an audit trail nor access control.
-    warning!(
-        "smtpd_upstream_proxy_protocol = haproxy is not supported by this version of smtpd-rs"
-    );
-    Ok((from_socket(config, fd)?, Origin::Failed))
+    match haproxy::read(config, fd) {
+        Some(Header::Proxied { client, server }) => Ok((of_ends(client, server), Origin::Direct)),
+        Some(Header::Local) => Ok((from_socket(config, fd)?, Origin::Direct)),
+        // Without the proxy's word there is neither an audit trail nor access control.
+        None => Ok((from_socket(config, fd)?, Origin::Failed)),
+    }
+}
+
+/// Addresses and ports as a proxy tells them.
+fn of_ends(client: SocketAddr, server: SocketAddr) -> Client {
+    Client {
+        addr: ip::text(client.ip()),
+        socket_addr: Some(client.ip()),
+        port: fill!("{}", client.port()),
+        server_addr: ip::text(server.ip()),
+        server_port: fill!("{}", server.port()),
+        family: Family::of(client.ip()).number(),
+        ..Client::unknown()
+    }
 }
 
 fn from_socket(config: &Config, fd: BorrowedFd<'_>) -> Result<Client, Fatal> {
@@ -319,6 +341,7 @@ fn confirm(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
@@ -614,11 +637,27 @@ mod tests {
     }
 
     #[test]
-    fn proxies_that_we_do_not_understand_are_said_so() {
-        let (fd, _) = UnixStream::pair().unwrap();
+    fn a_proxy_says_who_the_client_is() {
         let haproxy = config("smtpd_upstream_proxy_protocol = haproxy\n");
-        let (_, origin) = identify(&haproxy, &direct(fd)).unwrap();
-        assert_eq!(origin, Origin::Failed);
+        let told = |said: &[u8]| {
+            let (fd, mut proxy) = UnixStream::pair().unwrap();
+            proxy.write_all(said).unwrap();
+            drop(proxy);
+            let fake = Fake { name: Ok("a.example"), addresses: Ok(vec!["192.0.2.7"]) };
+            identify_with(&fake, &haproxy, &direct(fd)).unwrap()
+        };
+        let (client, origin) = told(b"PROXY TCP4 192.0.2.7 192.0.2.1 4444 25\r\n");
+        assert_eq!((&client.namaddr[..], origin), (&b"a.example[192.0.2.7]"[..], Origin::Direct));
+        assert_eq!(
+            (&client.server_addr[..], &client.server_port[..]),
+            (&b"192.0.2.1"[..], &b"25"[..])
+        );
+        let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+        let (client, origin) = told(local);
+        assert_eq!((&client.namaddr[..], origin), (&b"localhost[127.0.0.1]"[..], Origin::Direct));
+        assert_eq!(captured::take(), [] as [&str; 0]);
+        let (client, origin) = told(b"EHLO client.example.test\r\n");
+        assert_eq!((&client.namaddr[..], origin), (&b"localhost[127.0.0.1]"[..], Origin::Failed));
         assert_eq!(captured::take().len(), 1);
         let fake = Fake { name: Err(NameError::NONE), addresses: Ok(vec![]) };
         let (_, origin) = identify_with(&fake, &haproxy, &passed("192.0.2.7")).unwrap();

@@ -40,9 +40,11 @@ pub struct Server {
     pub(crate) config: Rc<Config>,
     pub(crate) opener: Opener,
     pub(crate) lists: Lists,
-    pub(crate) policy: Policy,
+    /// The restrictions. None in stand-alone mode: whoever runs us has written what he sends, and
+    /// may not read our tables.
+    pub(crate) policy: Option<Policy>,
     pub(crate) users: Option<Users>,
-    pub(crate) rewrite_clients: RewriteClients,
+    pub(crate) rewrite_clients: Option<RewriteClients>,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
     pub(crate) probe: Probe,
@@ -81,14 +83,21 @@ impl Server {
     ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
-        let policy = Policy::compile(config, &mut opener)?;
-        let users = Users::open(config, &mut opener)?;
-        let rewrite_clients = RewriteClients::open(config, &mut opener)?;
+        let (policy, users, rewrite_clients) = if config.stand_alone {
+            (None, None, None)
+        } else {
+            let policy = Policy::compile(config, &mut opener)?;
+            let users = Users::open(config, &mut opener)?;
+            (Some(policy), users, Some(RewriteClients::open(config, &mut opener)?))
+        };
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
             spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
-        let switches = Switches::of(config)?;
+        let mut switches = Switches::of(config)?;
+        if config.stand_alone {
+            switches = Switches::default();
+        }
         let tls =
             if switches.use_tls { TlsServer::prepare(config, &switches, tlsmgr) } else { None };
         let discard_maps = Maps::open(
@@ -109,14 +118,16 @@ impl Server {
             &config.smtpd_reject_footer_maps,
             Request::default(),
         )?;
-        warn_of_what_is_missing(config);
+        if !config.stand_alone {
+            warn_of_what_is_missing(config);
+        }
         Ok(Self {
             lists,
             policy,
             users,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
-            anvil: counts_anything(config).then(|| Anvil::new(config)),
+            anvil: (counts_anything(config) && !config.stand_alone).then(|| Anvil::new(config)),
             probe: Probe::new(config),
             command_filter,
             discard_maps,
@@ -128,7 +139,7 @@ impl Server {
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
             autodetect_utf8: autodetects_utf8(config, "smtpd"),
-            lacks_filter: lacks_filter(config),
+            lacks_filter: lacks_filter(config) && !config.stand_alone,
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
             config: Rc::clone(config),
@@ -288,6 +299,7 @@ fn warn_of_what_is_missing(config: &Config) {
         ("smtpd_milters", &config.smtpd_milters),
         ("smtpd_milter_maps", &config.smtpd_milter_maps),
         ("smtpd_proxy_filter", &config.smtpd_proxy_filter),
+        ("tls_server_sni_maps", &config.tls_server_sni_maps),
     ] {
         if !value.is_empty() {
             warning!("{} is set, but this version of smtpd-rs has no support for it", name);

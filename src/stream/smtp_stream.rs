@@ -316,9 +316,8 @@ impl SmtpStream {
 
     /// Reads no more: what the client still sends is refused by the kernel.
     pub fn stop_reading(&mut self) {
-        if let Some(fd) = self.fd() {
-            // A connection that is gone already is not read either.
-            let _ = shutdown(fd.as_raw_fd(), Shutdown::Read);
+        if let Some(fd) = self.timed_fd() {
+            fd.stop_reading();
         }
     }
 
@@ -382,11 +381,20 @@ fn library_errors(error: &io::Error) -> Option<&ErrorStack> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::net::UnixStream;
 
     use super::*;
 
     const NOW: Patience = Patience::PerTransfer(Duration::ZERO);
+
+    /// A stream over two pipes; their other ends, to write and to read.
+    fn pipes() -> (SmtpStream, File, File) {
+        let (input, client) = nix::unistd::pipe().unwrap();
+        let (replies, output) = nix::unistd::pipe().unwrap();
+        let stream = SmtpStream::new(TimedFd::of_pair(input, output, NOW));
+        (stream, client.into(), replies.into())
+    }
 
     fn pair() -> (SmtpStream, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -494,6 +502,39 @@ mod tests {
         let mut all = Vec::new();
         client.read_to_end(&mut all).unwrap();
         assert_eq!(all, b"421 b\r\n");
+    }
+
+    #[test]
+    fn standard_input_and_output_may_be_pipes() {
+        let (mut stream, mut client, mut replies) = pipes();
+        assert!(!stream.pending());
+        client.write_all(b"NOOP\r\nQUIT").unwrap();
+        assert!(stream.pending());
+        stream.write(b"220 a\r\n").unwrap();
+        assert_eq!(lines(&mut stream, 100), [(b"NOOP\r\n".to_vec(), Line::Complete)]);
+        assert_eq!(stream.ended(), Some(StreamEnd::Timeout));
+        stream.forget_end();
+        drop(client);
+        assert_eq!(stream.fill(), Err(StreamEnd::Lost));
+        stream.forget_end();
+        stream.write(b"221 b\r\n").unwrap();
+        stream.close();
+        drop(stream);
+        let mut said = String::new();
+        replies.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "220 a\r\n221 b\r\n");
+    }
+
+    #[test]
+    fn a_pipe_that_is_not_read_any_more_has_ended() {
+        let (mut stream, mut client, replies) = pipes();
+        client.write_all(b"NOOP\r\n").unwrap();
+        stream.stop_reading();
+        assert_eq!(stream.fill(), Err(StreamEnd::Lost));
+        stream.forget_end();
+        drop(replies);
+        stream.write(b"421 a\r\n").unwrap();
+        assert_eq!(stream.flush(), Err(StreamEnd::Lost));
     }
 
     #[test]

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
-use nix::sys::socket::{MsgFlags, recv, send, setsockopt};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown};
 use nix::sys::time::TimeVal;
+
+/// What a pipe takes when it says that it can be written to.
+const PIPE_ROOM: usize = libc::PIPE_BUF;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +30,17 @@ pub enum Patience {
     },
 }
 
-/// A socket with patience. Where each transfer has its own time, the kernel keeps it; a shared
+/// A socket with patience, or a pair of pipes or terminals, one to read and one to write. Where each transfer has its own time, the kernel keeps it; a shared
 /// deadline is kept here: try first, and wait only where the kernel has nothing.
 #[derive(Debug)]
 pub struct TimedFd {
     fd: OwnedFd,
+    /// Where writes go, if not to `fd`; then neither need be a socket.
+    output: Option<OwnedFd>,
     patience: Patience,
     waits: bool,
+    /// No more is read, though it comes.
+    deaf: bool,
     /// What the kernel knows of our patience.
     kernel_limit: Option<Duration>,
     error: Option<Errno>,
@@ -42,7 +49,20 @@ pub struct TimedFd {
 impl TimedFd {
     /// Takes over `fd`, a connected socket.
     pub fn new(fd: OwnedFd, patience: Patience) -> Self {
-        Self { fd, patience, waits: true, kernel_limit: None, error: None }
+        let waits = true;
+        Self { fd, output: None, patience, waits, deaf: false, kernel_limit: None, error: None }
+    }
+
+    /// Takes over standard input and output, of whatever kind.
+    pub fn of_pair(input: OwnedFd, output: OwnedFd, patience: Patience) -> Self {
+        Self { output: Some(output), ..Self::new(input, patience) }
+    }
+
+    /// Reads no more: what still comes is refused by the kernel, or not looked at.
+    pub fn stop_reading(&mut self) {
+        self.deaf = self.output.is_some();
+        // A connection that is gone already is not read either; a pipe knows no such thing.
+        let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Read);
     }
 
     /// Sets how long to wait from now on.
@@ -108,7 +128,9 @@ impl TimedFd {
             } else {
                 PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
             };
-            match poll(&mut [PollFd::new(self.fd.as_fd(), events)], timeout) {
+            let output = self.output.as_ref().filter(|_| events == PollFlags::POLLOUT);
+            let fd = output.unwrap_or(&self.fd).as_fd();
+            match poll(&mut [PollFd::new(fd, events)], timeout) {
                 Ok(0) => return Err(self.failed(Errno::ETIMEDOUT)),
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
@@ -160,7 +182,43 @@ impl TimedFd {
     /// Reads what there is now; 0 where there is nothing, or an end or error, which the next read
     /// will meet.
     pub fn read_now(&mut self, buffer: &mut [u8]) -> usize {
-        recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).unwrap_or(0)
+        if self.output.is_none() {
+            return recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        }
+        if self.readable() { nix::unistd::read(&self.fd, buffer).unwrap_or(0) } else { 0 }
+    }
+
+    /// Reads from what may be no socket: waits, then reads what there is.
+    fn read_any(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.waits {
+                self.wait(PollFlags::POLLIN)?;
+            } else if !self.readable() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            match nix::unistd::read(&self.fd, buffer) {
+                Ok(len) => {
+                    self.earn(len);
+                    return Ok(len);
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Writes what a pipe with some room takes at once.
+    fn write_any(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let some = buffer.get(..PIPE_ROOM).unwrap_or(buffer);
+        loop {
+            self.wait(PollFlags::POLLOUT)?;
+            let Some(output) = &self.output else { return Err(ErrorKind::BrokenPipe.into()) };
+            match nix::unistd::write(output, some) {
+                Ok(len) => return Ok(len),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
     }
 
     /// What to do where the kernel has nothing.
@@ -180,7 +238,13 @@ impl TimedFd {
 
 impl Read for TimedFd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.deaf {
+            return Ok(0);
+        }
         self.expired()?;
+        if self.output.is_some() {
+            return self.read_any(buffer);
+        }
         let flags = self.flags();
         loop {
             match recv(self.fd.as_raw_fd(), buffer, flags) {
@@ -202,6 +266,9 @@ impl Read for TimedFd {
 impl Write for TimedFd {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.expired()?;
+        if self.output.is_some() {
+            return self.write_any(buffer);
+        }
         let flags = self.flags();
         loop {
             match send(self.fd.as_raw_fd(), buffer, flags | MsgFlags::MSG_NOSIGNAL) {

@@ -1,4 +1,4 @@
-//! A file whose lock says whose turn it is.
+//! Locks of files: one that says whose turn it is, and those of tables that others may rewrite.
 
 use std::fs::{File, OpenOptions, symlink_metadata};
 use std::io;
@@ -42,7 +42,7 @@ impl LockFile {
     /// Waits until the lock is ours. Costs nothing while it is.
     pub fn acquire(&mut self) -> io::Result<()> {
         if !self.held {
-            self.flock(libc::LOCK_EX)?;
+            flock(&self.file, libc::LOCK_EX)?;
             self.held = true;
         }
         Ok(())
@@ -51,24 +51,83 @@ impl LockFile {
     /// Gives the lock back.
     pub fn release(&mut self) -> io::Result<()> {
         if self.held {
-            self.flock(libc::LOCK_UN)?;
+            flock(&self.file, libc::LOCK_UN)?;
             self.held = false;
         }
         Ok(())
     }
+}
 
-    fn flock(&self, operation: libc::c_int) -> io::Result<()> {
-        loop {
-            // SAFETY: takes integers; the descriptor is open as long as the file is.
-            if unsafe { libc::flock(self.file.as_raw_fd(), operation) } == 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
+fn flock(file: &File, operation: libc::c_int) -> io::Result<()> {
+    again(|| {
+        // SAFETY: takes integers; the descriptor is open as long as the file is.
+        unsafe { libc::flock(file.as_raw_fd(), operation) }
+    })
+}
+
+/// Does it again as long as a signal comes in between.
+fn again(call: impl Fn() -> libc::c_int) -> io::Result<()> {
+    loop {
+        if call() == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
+}
+
+/// How those who write a file lock it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// flock(2).
+    Flock,
+    /// fcntl(2), `F_SETLKW`.
+    Fcntl,
+}
+
+/// A lock that others may have too, as long as nobody writes.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    file: &'a File,
+    style: Style,
+}
+
+impl<'a> Shared<'a> {
+    /// Waits until nobody writes.
+    pub fn take(file: &'a File, style: Style) -> io::Result<Self> {
+        match style {
+            Style::Flock => flock(file, libc::LOCK_SH)?,
+            Style::Fcntl => fcntl(file, libc::F_RDLCK)?,
+        }
+        Ok(Self { file, style })
+    }
+}
+
+impl Drop for Shared<'_> {
+    /// Nothing can be done about an error; the lock ends with the file.
+    fn drop(&mut self) {
+        let _ = match self.style {
+            Style::Flock => flock(self.file, libc::LOCK_UN),
+            Style::Fcntl => fcntl(self.file, libc::F_UNLCK),
+        };
+    }
+}
+
+/// Locks the whole file, or lets it go.
+fn fcntl(file: &File, kind: libc::c_int) -> io::Result<()> {
+    let lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    again(|| {
+        // SAFETY: reads the struct, which is there for the call; the file is open.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw const lock) }
+    })
 }
 
 fn open(path: &Path, flags: libc::c_int) -> io::Result<File> {
@@ -111,9 +170,26 @@ mod tests {
         ours.acquire().unwrap();
         ours.acquire().unwrap();
         let theirs = LockFile::open(&path).unwrap();
-        assert!(theirs.flock(libc::LOCK_EX | libc::LOCK_NB).is_err());
+        assert!(flock(&theirs.file, libc::LOCK_EX | libc::LOCK_NB).is_err());
         ours.release().unwrap();
-        theirs.flock(libc::LOCK_EX | libc::LOCK_NB).unwrap();
+        flock(&theirs.file, libc::LOCK_EX | libc::LOCK_NB).unwrap();
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn who_reads_keeps_out_who_writes() {
+        let directory = directory("shared");
+        let path = directory.join("table.db");
+        std::fs::write(&path, "x").unwrap();
+        let (ours, theirs) = (File::open(&path).unwrap(), File::open(&path).unwrap());
+        let try_to_write = || flock(&theirs, libc::LOCK_EX | libc::LOCK_NB);
+        let first = Shared::take(&ours, Style::Flock).unwrap();
+        drop(Shared::take(&theirs, Style::Flock).unwrap());
+        assert!(try_to_write().is_err());
+        drop(first);
+        try_to_write().unwrap();
+        // Locks of this kind are a process's: they don't keep out ourselves.
+        drop(Shared::take(&ours, Style::Fcntl).unwrap());
         std::fs::remove_dir_all(directory).unwrap();
     }
 

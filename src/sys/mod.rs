@@ -11,6 +11,7 @@ pub mod names;
 pub mod pause;
 pub mod pcre;
 pub mod process;
+pub mod random;
 pub mod regex;
 pub mod service_socket;
 pub mod time;

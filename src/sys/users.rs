@@ -5,6 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgroups};
 
@@ -106,6 +107,44 @@ fn groups_are_local(switch: &[u8]) -> bool {
         first = false;
         local
     })
+}
+
+/// The entry of a user as in passwd(5), asked of the C library: it knows all sources.
+pub fn passwd_entry(name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    // A name that is not UTF-8 cannot be asked for.
+    let Ok(name) = std::str::from_utf8(name) else { return Ok(None) };
+    let Some(user) = absent(User::from_name(name))? else { return Ok(None) };
+    let (home, shell) = (user.dir.as_os_str().as_bytes(), user.shell.as_os_str().as_bytes());
+    let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+    let (password, gecos) = (user.passwd.as_bytes(), user.gecos.as_bytes());
+    Ok(Some(fill!("{}:{}:{}:{}:{}:{}:{}", user.name, password, uid, gid, gecos, home, shell)))
+}
+
+/// The entry of a group as in group(5).
+pub fn group_entry(name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let Ok(name) = std::str::from_utf8(name) else { return Ok(None) };
+    let Some(group) = absent(Group::from_name(name))? else { return Ok(None) };
+    let (password, gid) = (group.passwd.as_bytes(), group.gid.as_raw());
+    Ok(Some(fill!("{}:{}:{}:{}", group.name, password, gid, group.mem.join(","))))
+}
+
+/// Whether root is known.
+pub fn knows_users() -> io::Result<bool> {
+    Ok(absent(User::from_uid(Uid::from_raw(0)))?.is_some())
+}
+
+/// Whether root's group is known.
+pub fn knows_groups() -> io::Result<bool> {
+    Ok(absent(Group::from_gid(Gid::from_raw(0)))?.is_some())
+}
+
+/// Some sources have an error for what they don't know (getpwnam(3)).
+fn absent<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+    use nix::errno::Errno;
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        found => found,
+    }
 }
 
 /// A line of either file: `name:password:id:…`.

@@ -1,6 +1,8 @@
 //! Tables against postmap(1) of the installed Postfix: the same answers, the same records. Where
 //! Postfix 3.7 is not installed, the tests say so and do nothing.
 
+mod indexed;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,10 @@ impl World {
 
     fn main_cf(&self) -> String {
         let utf8 = if self.utf8 { "yes" } else { "no" };
-        format!("compatibility_level = 3.6\nsmtputf8_enable = {utf8}\n")
+        format!(
+            "compatibility_level = 3.6\nsmtputf8_enable = {utf8}\n\
+             berkeley_db_create_buffer_size = 268435456\n"
+        )
     }
 
     /// Writes a file, long ago.
@@ -68,10 +73,11 @@ impl World {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
+        let questions = [&keys.join(&b'\n')[..], b"\n"].concat();
         // A postmap that gave up does not read.
-        let _ = stdin.write_all(&[&keys.join(&b'\n')[..], b"\n"].concat());
-        drop(stdin);
+        let asking = std::thread::spawn(move || drop(stdin.write_all(&questions)));
         let output = child.wait_with_output().unwrap();
+        asking.join().unwrap();
         let lines = |text: &[u8]| -> Vec<String> {
             let text = String::from_utf8_lossy(text).into_owned();
             text.lines().map(|line| line.trim_start_matches("postmap: ").to_owned()).collect()
@@ -334,4 +340,47 @@ fn without_smtputf8_bytes_are_bytes() {
     world.compare_file("regexp", b"/^b./ any\n/\xff/ ff\n", &keys);
     world.compare_file("pcre", b"/^b./ any\n/\xff/ ff\n", &keys);
     world.compare(b"inline:{caf\xe9=x}", &keys);
+}
+
+#[test]
+fn tables_of_tables_are_what_they_are_in_postfix() {
+    let Some(world) = World::new("members", true) else { return };
+    let specs = [
+        "unionmap:{inline:{a=1, b=2}, static:x inline:{A=3}}",
+        "unionmap:{inline:{a=1}}",
+        "unionmap:{regexp:{{/^A$/ $0}} inline:{b=\u{e9}}}",
+        "unionmap:{inline:{a=1} regexp:{{/^A$/ big}} regexp:{{/^a$/ small}}}",
+        "unionmap:{pipemap:{inline:{a=b} inline:{b=c}} static:y}",
+        "unionmap:{}",
+        "unionmap:{ , }",
+        "unionmap:{a}",
+        "unionmap:{static:x}x",
+        "unionmap:static:x",
+        "unionmap:{static:}",
+        "unionmap:{static:x nonsense:y}",
+        "pipemap:{inline:{a=b, b=x}, inline:{b=2}, static:z}",
+        "pipemap:{inline:{a=b} inline:{c=d}}",
+        "pipemap:{}",
+        "pipemap:{inline}",
+        "randmap:{x}",
+        "randmap:{ {x y} }",
+        "randmap:{}",
+        "randmap:x",
+    ];
+    world.compare_all(&specs.map(str::as_bytes), &[b"a", b"A", b"b", b"c", "é".as_bytes()]);
+}
+
+#[test]
+fn what_the_system_knows_is_what_it_is_in_postfix() {
+    let Some(world) = World::new("system", false) else { return };
+    let keys: [&[u8]; 9] =
+        [b"root", b"Root", b"daemon", b"postfix", b"tty", b"no such one", b"", b"\xff", b"a:b"];
+    let specs = ["unix:passwd.byname", "unix:group.byname", "unix:hosts.byname"];
+    world.compare_all(&specs.map(str::as_bytes), &keys);
+    let users = world.compare(b"unix:passwd.byname", &keys);
+    assert!(users.found[0].starts_with("root\troot:x:0:0:"), "{users:?}");
+    // Keys are asked for in small letters, as far as there are any.
+    let names: [&[u8]; 4] = [b"PATH", b"_", b"1", b"x=y"];
+    assert!(world.compare(b"environ:x", &names[2..]).found.is_empty());
+    assert!(world.ours(b"environ:x", &names[..1]).found.is_empty());
 }

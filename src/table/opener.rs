@@ -8,14 +8,23 @@ use super::folded::Folded;
 use super::proxy::Service;
 use super::surrogate::Surrogate;
 use super::{
-    Failure, Handle, Keys, Request, Spec, Table, cidr, constant, inline, pcre, proxy, regexp,
-    texthash,
+    Failure, Handle, Keys, Request, Spec, Table, cidr, constant, indexed, inline, members, pcre,
+    proxy, regexp, system, texthash,
 };
 use crate::config::Config;
 use crate::ipc::proxymap::ProxyMap;
 use crate::log::Fatal;
 
-type Open = fn(&Spec<'_>) -> Result<Box<dyn Table>, Failure>;
+/// How a table is opened.
+enum Open {
+    /// By itself.
+    One(OpenOne),
+    /// From its name and the tables that its name lists.
+    Members(fn(Vec<u8>, Vec<Handle>) -> Box<dyn Table>),
+}
+
+/// How deep tables may be made of tables that are made of tables.
+const DEEPEST: usize = 100;
 
 /// A table type.
 struct Backend {
@@ -25,32 +34,38 @@ struct Backend {
     folds: bool,
 }
 
-const fn backend(kind: &'static str, open: Open) -> Backend {
-    Backend { kind, open, folds: false }
+type OpenOne = fn(&Spec<'_>) -> Result<Box<dyn Table>, Failure>;
+
+const fn backend(kind: &'static str, open: OpenOne) -> Backend {
+    Backend { kind, open: Open::One(open), folds: false }
 }
 
 /// THE TABLE of types that we read.
 static TYPES: &[Backend] = &[
+    backend("btree", indexed::open_btree),
+    backend("cdb", indexed::open_cdb),
     backend("cidr", cidr::open),
+    backend("environ", system::open_environ),
     backend("fail", constant::open_fail),
+    backend("hash", indexed::open_hash),
     backend("inline", inline::open),
     backend("internal", inline::open_empty),
+    backend("lmdb", indexed::open_lmdb),
     backend("pcre", pcre::open),
-    Backend { kind: "proxy", open: proxy::open, folds: true },
+    Backend { kind: "pipemap", open: Open::Members(members::pipe), folds: false },
+    Backend { kind: "proxy", open: Open::One(proxy::open), folds: true },
+    backend("randmap", members::open_random),
     backend("regexp", regexp::open),
     backend("static", constant::open_static),
     backend("texthash", texthash::open),
+    Backend { kind: "unionmap", open: Open::Members(members::union), folds: false },
+    backend("unix", system::open_unix),
 ];
 
 /// Types that Postfix knows, and that are reached only through proxymap(8).
 static ONLY_PROXIED: &[&str] = &[
-    "btree",
-    "cdb",
     "dbm",
-    "environ",
-    "hash",
     "ldap",
-    "lmdb",
     "memcache",
     "mongodb",
     "mysql",
@@ -58,14 +73,10 @@ static ONLY_PROXIED: &[&str] = &[
     "nis",
     "nisplus",
     "pgsql",
-    "pipemap",
-    "randmap",
     "sdbm",
     "socketmap",
     "sqlite",
     "tcp",
-    "unionmap",
-    "unix",
 ];
 
 /// Opens each table once.
@@ -77,6 +88,8 @@ pub struct Opener {
     /// daemon_table_open_error_is_fatal.
     errors_are_fatal: bool,
     proxymap: Rc<dyn Service>,
+    /// How many tables are being opened, each of them a member of the one before.
+    depth: usize,
 }
 
 impl Opener {
@@ -87,6 +100,7 @@ impl Opener {
             utf8: config.smtputf8_enable,
             errors_are_fatal: config.daemon_table_open_error_is_fatal,
             proxymap: Rc::new(ProxyMap::new(config)),
+            depth: 0,
         }
     }
 
@@ -128,7 +142,7 @@ impl Opener {
         self.tables.iter().find(|(_, table)| table.changed()).map(|(title, _)| title.clone())
     }
 
-    fn open_new(&self, spec: &[u8], request: Request) -> Result<Box<dyn Table>, Fatal> {
+    fn open_new(&mut self, spec: &[u8], request: Request) -> Result<Box<dyn Table>, Fatal> {
         let wrong =
             || fatal!("open dictionary: expecting \"type:name\" form instead of \"{}\"", spec);
         let colon = spec.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
@@ -143,15 +157,21 @@ impl Opener {
     }
 
     fn open_known(
-        &self,
+        &mut self,
         backend: &Backend,
         name: &[u8],
         request: Request,
     ) -> Result<Box<dyn Table>, Fatal> {
         let utf8 = request.utf8 && self.utf8;
-        let proxymap = &self.proxymap;
-        let spec = Spec { kind: backend.kind, name, request, utf8, proxymap };
-        let table = match (backend.open)(&spec) {
+        let proxymap = Rc::clone(&self.proxymap);
+        let spec = Spec { kind: backend.kind, name, request, utf8, proxymap: &proxymap };
+        let table = match backend.open {
+            Open::One(open) => open(&spec),
+            Open::Members(make) => {
+                self.open_members(&spec).map(|members| make(spec.full_name(), members))
+            }
+        };
+        let table = match table {
             Ok(table) => table,
             Err(Failure::Fatal(fatal)) => return Err(fatal),
             Err(Failure::Unavailable(reason)) => self.unavailable(&spec.full_name(), reason)?,
@@ -160,10 +180,37 @@ impl Opener {
             Keys::Fixed => request.fold_fixed,
             Keys::Pattern => request.fold_pattern,
         };
+        // Members fold by themselves.
+        let fold = fold && (utf8 || matches!(backend.open, Open::One(_)));
         if backend.folds || !(fold || utf8) {
             return Ok(table);
         }
         Ok(Box::new(Folded::new(table, fold, utf8)))
+    }
+
+    /// Opens the tables of `{type:name, …}`. As Postfix: they are known by their names only,
+    /// whatever is asked of them, and shared.
+    fn open_members(&mut self, spec: &Spec<'_>) -> Result<Vec<Handle>, Failure> {
+        let wrong = || members::bad_syntax(spec.kind, spec.name, "type:name");
+        let names = members::words(spec.name).ok_or_else(wrong)?;
+        if self.depth >= DEEPEST {
+            return Err(fill!("{}: too many tables within each other", spec.kind).into());
+        }
+        self.depth += 1;
+        let mut open = |name: &[u8]| {
+            if !name.contains(&b':') {
+                return Err(wrong().into());
+            }
+            if let Some(table) = self.tables.get(name) {
+                return Ok(Rc::clone(table));
+            }
+            let table: Handle = Rc::from(self.open_new(name, spec.request)?);
+            self.tables.insert(name.to_vec(), Rc::clone(&table));
+            Ok(table)
+        };
+        let tables = names.into_iter().map(&mut open).collect();
+        self.depth -= 1;
+        tables
     }
 
     /// Logs why a table cannot be had, and puts a surrogate in its place.
@@ -270,12 +317,12 @@ mod tests {
     #[test]
     fn a_type_that_we_do_not_read_says_what_to_do() {
         let mut tables = opener("");
-        let table = tables.open(b"hash:/etc/postfix/access", Request::ACCESS).unwrap();
+        let table = tables.open(b"ldap:/etc/postfix/access.cf", Request::ACCESS).unwrap();
         assert_eq!(table.lookup(b"x"), Err(TableError::Retry));
         assert_eq!(
             captured::take()[0],
-            "error: unsupported dictionary type: hash (smtpd-rs reads it only through \
-             proxymap(8): use \"proxy:hash:/etc/postfix/access\", and list that in \
+            "error: unsupported dictionary type: ldap (smtpd-rs reads it only through \
+             proxymap(8): use \"proxy:ldap:/etc/postfix/access.cf\", and list that in \
              proxy_read_maps)"
         );
         captured::take();

@@ -163,6 +163,11 @@ impl Decoder {
         self.input.is_empty()
     }
 
+    /// Whether a name or value has begun, in the form that says so.
+    pub fn is_within_field(&self) -> bool {
+        self.form == Form::Null && self.start < self.input.len()
+    }
+
     /// Which part of an attribute would come next, for logs.
     pub fn expects(&self) -> &'static str {
         if self.name.is_some() { "input attribute value" } else { "input attribute name" }
@@ -342,9 +347,9 @@ impl<'a> Scan<'a> {
         Ok(value)
     }
 
-    /// A 32-bit number: unsigned text, signed value.
+    /// A 32-bit number: the low half of what `long` would be.
     pub fn int(&mut self, name: &'static str) -> Result<i32, BadAttr> {
-        let number: u32 = self.number(name)?;
+        let number = self.number(name)?;
         Ok(number as i32)
     }
 
@@ -386,14 +391,9 @@ impl<'a> Scan<'a> {
         self.found
     }
 
-    fn number<T: std::str::FromStr>(&mut self, name: &'static str) -> Result<T, BadAttr> {
+    fn number(&mut self, name: &'static str) -> Result<u64, BadAttr> {
         let text = self.value(name, "number")?;
-        let number = text
-            .iter()
-            .all(u8::is_ascii_digit)
-            .then(|| std::str::from_utf8(text).ok()?.parse().ok())
-            .flatten()
-            .ok_or_else(|| BadAttr::Number(text.to_vec()))?;
+        let number = unsigned(text).ok_or_else(|| BadAttr::Number(text.to_vec()))?;
         self.found = self.found.saturating_add(1);
         Ok(number)
     }
@@ -412,6 +412,21 @@ impl<'a> Scan<'a> {
         }
         Err(BadAttr::Missing(wanted))
     }
+}
+
+/// A number as the C library's `%u` takes it: white space and a sign before it, no more than 64 bits.
+fn unsigned(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        Some((b'+', digits)) => (false, digits),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = std::str::from_utf8(digits).ok()?.parse().unwrap_or(u64::MAX);
+    Some(if negative && value != u64::MAX { u64::wrapping_neg(value) } else { value })
 }
 
 #[cfg(test)]
@@ -580,10 +595,14 @@ mod tests {
     }
 
     #[test]
-    fn signs_blanks_and_large_numbers_are_no_numbers() {
-        for bad in ["", "-1", "+1", " 1", "1 ", "4294967296", "0x1"] {
-            let list = one(Form::Null, format!("n\0{bad}\0\0").as_bytes());
-            assert_eq!(list.scan().int("n"), Err(BadAttr::Number(bad.into())), "{bad}");
+    fn numbers_are_what_the_original_takes_for_numbers() {
+        let int = |text: &str| one(Form::Null, format!("n\0{text}\0\0").as_bytes()).scan().int("n");
+        for bad in ["", "-", "+-1", "1 ", "1x", "0x1"] {
+            assert_eq!(int(bad), Err(BadAttr::Number(bad.into())), "{bad}");
         }
+        for (text, value) in [("-1", -1), ("+1", 1), (" 1", 1), ("4294967297", 1)] {
+            assert_eq!(int(text), Ok(value), "{text}");
+        }
+        assert_eq!(int("99999999999999999999999"), Ok(-1));
     }
 }

@@ -5,7 +5,12 @@
 
 pub mod attr;
 pub mod bdat;
+pub mod bdb;
+pub mod blocks;
+pub mod cdb;
 pub mod command;
+pub mod haproxy;
+pub mod lmdb;
 pub mod master;
 pub mod message;
 pub mod record;

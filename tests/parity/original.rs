@@ -281,11 +281,6 @@ const WRONG: &[(&str, Option<&str>)] = &[
     ("mynetworks = !\n", None),
     ("smtpd_noop_commands = a, !!\n", None),
     ("smtpd_authorized_xclient_hosts = ! 127.0.0.1\n", None),
-    ("smtpd_restriction_classes = a\n", None),
-    ("smtpd_restriction_classes = a\na =\n", None),
-    ("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\n", None),
-    ("reject_tempfail_action = never\n", None),
-    ("unknown_address_tempfail_action = never\n", None),
     ("receive_override_options = no_such\n", None),
     ("smtpd_tls_security_level = dane\n", None),
     (

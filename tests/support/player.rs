@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::sys::socket::{
@@ -11,6 +12,7 @@ use nix::sys::socket::{
 use openssl::ssl::{ShutdownState, SslStream};
 
 use super::handshake::{self, Handshakes};
+use super::sendmail::Sendmail;
 use super::transcript::{self, Session, Step, Tls, Transcript};
 use super::world::{Side, World};
 
@@ -34,14 +36,14 @@ pub(crate) struct Run {
 pub(crate) enum Reading {
     /// As many replies as the transcript has.
     AsWritten,
-    /// Until the server is quiet: for recording.
-    UntilQuiet,
+    /// Until the server is quiet for so long: for recording.
+    UntilQuiet(Duration),
 }
 
 /// Longest wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How long the server must say nothing, to be taken as quiet.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Plays all sessions of `transcript`, the one with number `at`, against one side.
 pub(crate) fn play(
@@ -54,28 +56,31 @@ pub(crate) fn play(
     let mut run = Run::default();
     let mut tls = Handshakes::default();
     let mut kept = Vec::new();
+    let mut logged = 0;
     for (number, session) in transcript.sessions.iter().enumerate() {
         if number > 0 {
             run.dialogue.push("--".to_owned());
         }
-        let (from, to) = world.addresses(at, side, session);
         let mut player =
             Player { world, at, side, reading, tls: &mut tls, line: Line::Gone, input: Vec::new() };
-        match dial(from, to) {
-            Ok(stream) => player.line = Line::Plain(stream),
+        match connect_as(world, transcript, at, side, session) {
+            Ok(line) => player.line = line,
             Err(error) => run.dialogue.push(format!("S! no connection: {error}")),
         }
         player.session(session, &mut run);
         if session.steps.last() == Some(&Step::Keep) {
             kept.push(player.line);
-        } else {
-            drop(player);
-            world.wait_for_ends(at, side, number + 1 - kept.len());
+            continue;
         }
+        drop(player);
+        // An ordinary user cannot reach postlogd(8).
+        logged += usize::from(session.user.as_ref().is_none_or(|user| user != "nobody"));
+        world.wait_for_ends(at, side, logged);
     }
     if !kept.is_empty() {
+        logged += kept.len();
         drop(kept);
-        world.wait_for_ends(at, side, transcript.sessions.len());
+        world.wait_for_ends(at, side, logged);
     }
     run.log = world.log(at, side);
     let notices = world.notices(transcript, at, side);
@@ -111,20 +116,43 @@ impl Run {
     }
 }
 
-enum Line {
+/// Connects as the client of a session does.
+fn connect_as(
+    world: &World,
+    transcript: &Transcript,
+    at: usize,
+    side: Side,
+    session: &Session,
+) -> io::Result<Line> {
+    if let Some(user) = &session.user {
+        let conf = world.local(at, side);
+        return Sendmail::start(user, &conf, &conf.join("errors")).map(Line::Sendmail);
+    }
+    if transcript.master("type") == Some("unix") {
+        return UnixStream::connect(world.socket(at, side)).map(Line::Local);
+    }
+    let (from, to) = world.addresses(at, side, session);
+    Ok(Line::Plain(dial(from, to)?))
+}
+
+/// The connection.
+pub(super) enum Line {
+    Local(UnixStream),
+    Sendmail(Sendmail),
     Plain(TcpStream),
     Tls(SslStream<TcpStream>),
     Gone,
 }
 
-struct Player<'w> {
-    world: &'w World,
-    at: usize,
-    side: Side,
-    reading: Reading,
-    tls: &'w mut Handshakes,
-    line: Line,
-    input: Vec<u8>,
+/// One client.
+pub(super) struct Player<'w> {
+    pub(super) world: &'w World,
+    pub(super) at: usize,
+    pub(super) side: Side,
+    pub(super) reading: Reading,
+    pub(super) tls: &'w mut Handshakes,
+    pub(super) line: Line,
+    pub(super) input: Vec<u8>,
 }
 
 impl Player<'_> {
@@ -155,9 +183,11 @@ impl Player<'_> {
         self.leftovers(run);
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         // A server that hung up is seen when its replies are read.
         let _ = match &mut self.line {
+            Line::Local(stream) => stream.write_all(bytes),
+            Line::Sendmail(sendmail) => sendmail.write(bytes),
             Line::Plain(stream) => stream.write_all(bytes),
             Line::Tls(stream) => stream.write_all(bytes),
             Line::Gone => Ok(()),
@@ -168,8 +198,8 @@ impl Player<'_> {
         if matches!(self.line, Line::Gone) {
             return;
         }
-        if self.reading == Reading::UntilQuiet {
-            return self.read_until_quiet(seen);
+        if let Reading::UntilQuiet(quiet) = self.reading {
+            return self.read_until_quiet(quiet, seen);
         }
         let replies = wanted.iter().filter(|line| is_last(line)).count();
         let mut read = 0;
@@ -192,20 +222,20 @@ impl Player<'_> {
         }
     }
 
-    fn read_until_quiet(&mut self, seen: &mut Vec<String>) {
-        let mut patience = if seen.is_empty() { PATIENCE } else { QUIET };
+    fn read_until_quiet(&mut self, quiet: Duration, seen: &mut Vec<String>) {
+        let mut patience = if seen.is_empty() { PATIENCE } else { quiet };
         loop {
             match self.read_line(patience) {
                 Got::Line(line) => seen.push(line),
                 Got::Nothing if !seen.is_empty() => return,
                 other => return self.give_up(&other, seen),
             }
-            patience = QUIET;
+            patience = quiet;
         }
     }
 
     /// The server closed, or says nothing: the session is over.
-    fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
+    pub(super) fn give_up(&mut self, got: &Got, seen: &mut Vec<String>) {
         if !self.input.is_empty() {
             seen.push(format!("S! unfinished {}", transcript::show(&self.input)));
         }
@@ -214,7 +244,7 @@ impl Player<'_> {
     }
 
     /// A TLS session whose connection ended without a word would not be resumed: say it ended well.
-    fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         if let Line::Tls(stream) = &mut self.line {
             stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
         }
@@ -229,7 +259,7 @@ impl Player<'_> {
         self.hang_up();
     }
 
-    fn read_line(&mut self, patience: Duration) -> Got {
+    pub(super) fn read_line(&mut self, patience: Duration) -> Got {
         loop {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
@@ -238,6 +268,11 @@ impl Player<'_> {
             }
             let mut buffer = [0; 4096];
             let read = match &mut self.line {
+                Line::Local(stream) => {
+                    let _ = stream.set_read_timeout(Some(patience));
+                    stream.read(&mut buffer)
+                }
+                Line::Sendmail(sendmail) => sendmail.read(&mut buffer, patience),
                 Line::Plain(stream) => {
                     let _ = stream.set_read_timeout(Some(patience));
                     stream.read(&mut buffer)
@@ -257,8 +292,13 @@ impl Player<'_> {
         }
     }
 
-    fn shut(&mut self) {
+    pub(super) fn shut(&mut self) {
         let _ = match &mut self.line {
+            Line::Local(stream) => stream.shutdown(Shutdown::Write),
+            Line::Sendmail(sendmail) => {
+                sendmail.shut();
+                Ok(())
+            }
             Line::Plain(stream) => stream.shutdown(Shutdown::Write),
             Line::Tls(stream) => stream.shutdown().map(drop).map_err(io::Error::other),
             Line::Gone => Ok(()),
@@ -266,14 +306,14 @@ impl Player<'_> {
     }
 
     /// Without lingering, a close becomes a reset.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         if let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) {
             let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             let _ = setsockopt(&stream, sockopt::Linger, &linger);
         }
     }
 
-    fn handshake(&mut self, how: &Tls) -> String {
+    pub(super) fn handshake(&mut self, how: &Tls) -> String {
         let Line::Plain(stream) = std::mem::replace(&mut self.line, Line::Gone) else {
             return "S! tls without a connection".to_owned();
         };
@@ -289,8 +329,9 @@ impl Player<'_> {
     }
 }
 
+/// What came of a look at the connection.
 #[derive(PartialEq)]
-enum Got {
+pub(super) enum Got {
     Line(String),
     Nothing,
     End,
@@ -301,7 +342,7 @@ fn is_last(line: &str) -> bool {
     line.strip_prefix("S: ").is_some_and(|text| text.as_bytes().get(3) != Some(&b'-'))
 }
 
-fn shorten(bytes: &[u8]) -> String {
+pub(super) fn shorten(bytes: &[u8]) -> String {
     let shown = transcript::show(bytes);
     if shown.chars().count() <= 100 {
         return shown;
@@ -310,7 +351,7 @@ fn shorten(bytes: &[u8]) -> String {
 }
 
 /// Connects from one address to another.
-fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
+pub(super) fn dial(from: SocketAddr, to: SocketAddr) -> nix::Result<TcpStream> {
     let family = match from.ip() {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,

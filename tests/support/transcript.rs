@@ -20,10 +20,12 @@ pub(crate) struct Transcript {
     pub(crate) only_ours: bool,
     /// `main.cf:` lines, in order. Values may hold `@placeholders@`.
     pub(crate) main_cf: Vec<(String, String)>,
-    /// `master.cf:` lines: `chroot`, `maxproc`, `arguments`.
+    /// `master.cf:` lines: `chroot`, `maxproc`, `arguments`, `type`, `front`.
     pub(crate) master_cf: Vec<(String, String)>,
     /// `file:` blocks: name and content.
     pub(crate) files: Vec<(String, String)>,
+    /// `postmap:` lines: the type of a table, and the file that is its source.
+    pub(crate) indexed: Vec<(String, String)>,
     /// The sessions, in order.
     pub(crate) sessions: Vec<Session>,
     /// `L:` lines: wanted in this order, others may stand between.
@@ -42,6 +44,8 @@ pub(crate) const PORT: &str = "@port@";
 pub(crate) struct Session {
     /// The client's address: `client:`.
     pub(crate) client: IpAddr,
+    /// The user who runs `sendmail -bs` instead: `client: nobody`.
+    pub(crate) user: Option<String>,
     /// Whether it goes to the second listener of this transcript: `listener: 2`.
     pub(crate) second: bool,
     /// What happens, in order.
@@ -153,12 +157,14 @@ impl Transcript {
                 main_cf: Vec::new(),
                 master_cf: Vec::new(),
                 files: Vec::new(),
+                indexed: Vec::new(),
                 sessions: Vec::new(),
                 log: Vec::new(),
                 only_wanted_log: false,
                 source: text.lines().map(str::to_owned).collect(),
             },
             client: USUAL_CLIENT,
+            user: None,
             second: false,
             session: None,
             last: Last::Other,
@@ -187,6 +193,7 @@ enum Last {
 struct Reader {
     transcript: Transcript,
     client: IpAddr,
+    user: Option<String>,
     second: bool,
     session: Option<Session>,
     last: Last,
@@ -220,10 +227,12 @@ impl Reader {
             Some(("file", text)) => {
                 self.transcript.files.push((text.trim().to_owned(), String::new()));
             }
-            Some(("client", text)) => {
-                self.client = text.trim().parse().map_err(|_| "not an address")?;
+            Some(("postmap", text)) => {
+                let words = text.trim().split_once(' ').ok_or("not a type and a name")?;
+                self.transcript.indexed.push((words.0.to_owned(), words.1.to_owned()));
             }
             Some(("log", text)) => self.transcript.only_wanted_log = text.trim() == "as wanted",
+            Some(("client", text)) => self.client(text.trim())?,
             Some(("listener", text)) => self.second = text.trim() == "2",
             Some(("TLS", text)) => self.step(Step::Tls(Tls::parse(text)?)),
             Some(("pause", text)) => {
@@ -240,6 +249,19 @@ impl Reader {
                 "shutdown" => self.step(Step::Shutdown),
                 _ => return Err(format!("unknown line: {line}")),
             },
+        }
+        Ok(())
+    }
+
+    /// An address, or the name of a user.
+    fn client(&mut self, text: &str) -> Result<(), String> {
+        self.user = None;
+        match text.parse() {
+            Ok(address) => self.client = address,
+            Err(_) if text.chars().all(|c| c.is_ascii_lowercase()) => {
+                self.user = Some(text.to_owned());
+            }
+            Err(_) => return Err("neither an address nor a user".to_owned()),
         }
         Ok(())
     }
@@ -282,8 +304,13 @@ impl Reader {
     }
 
     fn steps(&mut self) -> &mut Vec<Step> {
-        let (client, second) = (self.client, self.second);
-        &mut self.session.get_or_insert_with(|| Session { client, second, steps: Vec::new() }).steps
+        let new = || Session {
+            client: self.client,
+            user: self.user.clone(),
+            second: self.second,
+            steps: Vec::new(),
+        };
+        &mut self.session.get_or_insert_with(new).steps
     }
 
     fn end_session(&mut self) {
@@ -291,7 +318,81 @@ impl Reader {
     }
 }
 
+impl Session {
+    /// The lines of a file that say this session.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.client != USUAL_CLIENT {
+            lines.push(format!("client: {}", self.client));
+        }
+        let mut sent = false;
+        for step in &self.steps {
+            let sends = matches!(step, Step::Send(_));
+            if sends && sent {
+                lines.push("flush".to_owned());
+            }
+            sent = sends;
+            match step {
+                Step::Send(bytes) => write_sent(bytes, &mut lines),
+                Step::Expect { .. } => lines.push("S:".to_owned()),
+                Step::Tls(how) => lines.push(how.line()),
+                Step::Close => lines.push("close".to_owned()),
+                Step::Reset => lines.push("reset".to_owned()),
+                Step::Keep => lines.push("keep".to_owned()),
+                Step::Shutdown => lines.push("shutdown".to_owned()),
+                Step::Pause(time) => lines.push(format!("pause: {}", time.as_secs_f64())),
+                Step::WaitForLog(text) => lines.push(format!("wait: {text}")),
+            }
+        }
+        lines
+    }
+}
+
+/// `C:` lines, or `C!` where a line has odd bytes or no CR LF.
+fn write_sent(bytes: &[u8], lines: &mut Vec<String>) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\r\n").and_then(|text| std::str::from_utf8(text).ok());
+        match text.filter(|text| !text.contains(char::is_control) && !text.ends_with(' ')) {
+            Some("") => lines.push("C:".to_owned()),
+            Some(text) => lines.push(format!("C: {text}")),
+            None => lines.push(format!("C! \"{}\"", escape(line))),
+        }
+    }
+}
+
+/// What `unescape` reads.
+fn escape(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        match byte {
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
+            b'\t' => text.push_str("\\t"),
+            b'\\' => text.push_str("\\\\"),
+            b'"' => text.push_str("\\\""),
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    text
+}
+
 impl Tls {
+    fn line(&self) -> String {
+        let mut line = "TLS:".to_owned();
+        for (name, value) in [
+            ("cert", &self.cert),
+            ("min", &self.min),
+            ("max", &self.max),
+            ("ciphers", &self.ciphers),
+            ("groups", &self.groups),
+            ("sni", &self.sni),
+        ] {
+            line.extend(value.iter().map(|value| format!(" {name}={value}")));
+        }
+        line
+    }
+
     fn parse(text: &str) -> Result<Tls, String> {
         let mut tls = Tls::default();
         for word in text.split_whitespace() {

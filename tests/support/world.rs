@@ -5,7 +5,7 @@
 //! listeners a transcript: `theirs` runs the installed smtpd, `ours` the one under test. There is
 //! no queue manager, so every accepted message stays in the queue and can be looked at.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,8 +18,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::unistd::{Group, User, chown};
+use nix::sys::stat::Mode;
+use nix::unistd::{Group, User, chown, mkfifo};
 
+use super::front::{self, BEHIND, Front};
 use super::mask::Mask;
 use super::transcript::{PORT, Session, Transcript};
 use super::{certificates, dns};
@@ -115,6 +117,7 @@ pub(crate) struct World {
     dir: PathBuf,
     words: Vec<(String, String)>,
     master: Option<Child>,
+    haproxy: Option<Child>,
     log: Mutex<Log>,
     pub(crate) mask: Mask,
 }
@@ -171,11 +174,14 @@ impl World {
         let mut world = World {
             words: Vec::new(),
             master: None,
+            haproxy: None,
             log: Mutex::new(Log::default()),
             mask: Mask::new()?,
             dir,
         };
         world.build(transcripts, binaries)?;
+        world.build_local(transcripts)?;
+        world.start_haproxy(transcripts)?;
         world.launch()?;
         Ok(world)
     }
@@ -200,6 +206,8 @@ impl World {
                 chown(&path, Some(owner.uid), gid)?;
             }
         }
+        // Whoever submits mail wakes pickup(8), which must not come: the mail is to stay.
+        mkfifo(&self.dir.join("spool/public/pickup"), Mode::from_bits_truncate(0o622))?;
         for entry in fs::read_dir(&binaries.daemons)? {
             let entry = entry?;
             symlink(entry.path(), self.dir.join("libexec").join(entry.file_name()))?;
@@ -241,14 +249,76 @@ impl World {
         Ok(())
     }
 
-    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+    /// main.cf, but for what differs between daemons and local users.
+    fn main_cf(&self) -> Outcome<String> {
         let mut main = MAIN_CF.to_owned();
         writeln!(main, "queue_directory = {}", self.text("spool"))?;
         writeln!(main, "data_directory = {}", self.text("data"))?;
-        writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
         writeln!(main, "maillog_file = {}", self.text("maillog"))?;
-        writeln!(main, "proxy_read_maps = {}", self.proxied(transcripts))?;
         writeln!(main, "maillog_file_prefixes = {}", self.dir.display())?;
+        Ok(main)
+    }
+
+    /// What local users need: a main.cf for each side of a transcript, a daemon_directory with one
+    /// smtpd, and a postdrop(1), set-gid, that trusts both.
+    fn build_local(&self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut trusted = String::new();
+        for (at, transcript) in transcripts.iter().enumerate() {
+            if transcript.sessions.iter().all(|session| session.user.is_none()) {
+                continue;
+            }
+            for (side, program) in [(Side::Theirs, "theirs"), (Side::Ours, "ours")] {
+                let name = format!("local{}", port(at, side));
+                let dir = self.dir.join(&name);
+                fs::create_dir(&dir)?;
+                symlink(self.dir.join("libexec").join(program), dir.join("smtpd"))?;
+                let mut main = self.main_cf()?;
+                writeln!(main, "daemon_directory = {}", dir.display())?;
+                writeln!(main, "syslog_name = t{}", port(at, side))?;
+                for (name, value) in &transcript.main_cf {
+                    writeln!(main, "{name} = {}", self.fill(value, at))?;
+                }
+                fs::write(dir.join("main.cf"), main)?;
+                write!(trusted, " {}", dir.display())?;
+            }
+        }
+        if trusted.is_empty() {
+            return Ok(());
+        }
+        let etc = self.dir.join("etc-postfix");
+        run(Command::new("cp").args(["-a", "/etc/postfix"]).arg(&etc))?;
+        fs::write(etc.join("main.cf"), format!("alternate_config_directories ={trusted}\n"))?;
+        run(Command::new("mount").arg("--bind").arg(&etc).arg("/etc/postfix"))
+    }
+
+    /// The directory with main.cf for local users of a transcript's side.
+    pub(crate) fn local(&self, at: usize, side: Side) -> PathBuf {
+        self.dir.join(format!("local{}", port(at, side)))
+    }
+
+    /// The UNIX socket of a listener.
+    pub(crate) fn socket(&self, at: usize, side: Side) -> PathBuf {
+        self.dir.join("spool/public").join(format!("s{}", port(at, side)))
+    }
+
+    fn start_haproxy(&mut self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut ports = Vec::new();
+        for (at, transcript) in transcripts.iter().enumerate() {
+            if let Some(Front::HaProxy(options)) = Front::of(transcript) {
+                let both = [Side::Theirs, Side::Ours];
+                ports.extend(both.map(|side| (port(at, side), options.to_owned())));
+            }
+        }
+        if !ports.is_empty() {
+            self.haproxy = Some(front::haproxy(&self.dir, &ports)?);
+        }
+        Ok(())
+    }
+
+    fn write_configuration(&self, transcripts: &[Transcript]) -> Outcome<()> {
+        let mut main = self.main_cf()?;
+        writeln!(main, "daemon_directory = {}", self.text("libexec"))?;
+        writeln!(main, "proxy_read_maps = {}", self.proxied(transcripts))?;
         fs::write(self.dir.join("conf/main.cf"), main)?;
 
         let mut master = MASTER_CF.to_owned();
@@ -283,6 +353,10 @@ impl World {
         for (name, content) in &transcript.files {
             fs::write(dir.join(name), self.fill(content, at))?;
         }
+        for (kind, name) in &transcript.indexed {
+            let spec = format!("{kind}:{}", dir.join(name).display());
+            run(Command::new("postmap").arg("-c").arg(self.dir.join("conf")).arg(spec))?;
+        }
         Ok(())
     }
 
@@ -299,8 +373,20 @@ impl World {
         let chroot = transcript.master("chroot").unwrap_or("n");
         let limit = transcript.master("maxproc").unwrap_or("-");
         let second = transcript.sessions.iter().any(|s| s.second).then_some(port + SECOND);
+        let kind = transcript.master("type").unwrap_or("inet");
         for number in [Some(port), second].into_iter().flatten() {
-            writeln!(master, "{number} inet n - {chroot} - {limit} s{port}")?;
+            let (name, kind) = match Front::of(transcript) {
+                None if kind == "inet" => (number.to_string(), kind),
+                None => (format!("s{number}"), kind),
+                Some(Front::HaProxy(_)) => ((number + BEHIND).to_string(), kind),
+                Some(Front::Postscreen(options)) => {
+                    let name = format!("s{number}");
+                    master.push_str(&front::postscreen(number, &name, &self.fill(options, at)));
+                    (name, "pass")
+                }
+            };
+            let private = if kind == "pass" { "y" } else { "n" };
+            writeln!(master, "{name} {kind} {private} - {chroot} - {limit} s{port}")?;
             if let Some(arguments) = transcript.master("arguments") {
                 writeln!(master, "  {arguments}")?;
             }
@@ -388,6 +474,7 @@ impl World {
             (format!("s{port}"), "smtpd".to_owned()),
             (port.to_string(), "PORT".to_owned()),
             ((port + SECOND).to_string(), "PORT".to_owned()),
+            ((port + BEHIND).to_string(), "PORT".to_owned()),
         ];
         let digests = self.words.iter().filter(|(word, _)| word.contains('.'));
         words.extend(digests.map(|(word, digest)| (digest.clone(), word.clone())));
@@ -414,6 +501,13 @@ impl World {
     /// A file of the instance's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// The log lines of one listener so far, by process.
+    pub(crate) fn processes(&self, at: usize, side: Side) -> Vec<Vec<String>> {
+        let mut log = self.lock();
+        log.read_more(&self.dir.join("maillog"));
+        log.by_process(port(at, side))
     }
 
     /// Waits until so many sessions of a listener have ended: by a disconnect line or by a death.
@@ -478,6 +572,33 @@ impl World {
         found.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The records of a queue file, but for those that hold times and sizes; nothing if it is gone.
+    pub(crate) fn records(&self, id: &str) -> Vec<String> {
+        let places = ["incoming", "hold", "deferred", "active"].into_iter();
+        let mut files = places.map(|name| self.dir.join("spool").join(name).join(id));
+        let Some(bytes) = files.find_map(|path| fs::read(path).ok()) else { return Vec::new() };
+        let (mut rest, mut lines) = (bytes.as_slice(), Vec::new());
+        while let Some((kind, content)) = next_record(&mut rest) {
+            if !b"CTp".contains(&kind) {
+                lines.push(format!("{} {}", char::from(kind), super::transcript::show(content)));
+            }
+        }
+        lines
+    }
+
+    /// Forgets the log that was read and the messages that were queued.
+    pub(crate) fn sweep(&self) {
+        self.lock().entries.clear();
+        for name in ["incoming", "hold"] {
+            let files = fs::read_dir(self.dir.join("spool").join(name));
+            files
+                .into_iter()
+                .flatten()
+                .flatten()
+                .for_each(|file| drop(fs::remove_file(file.path())));
+        }
+    }
+
     /// Keeps the directory, and says where it is.
     pub(crate) fn keep(&mut self) -> PathBuf {
         self.stop();
@@ -485,6 +606,10 @@ impl World {
     }
 
     fn stop(&mut self) {
+        if let Some(mut haproxy) = self.haproxy.take() {
+            let _ = haproxy.kill();
+            let _ = haproxy.wait();
+        }
         if let Some(mut master) = self.master.take() {
             let pid = nix::unistd::Pid::from_raw(master.id().try_into().unwrap_or(0));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
@@ -520,6 +645,20 @@ impl Log {
         }
     }
 
+    fn by_process(&self, port: u16) -> Vec<Vec<String>> {
+        let (tag, death) = (format!("t{port}/"), format!("/s{port} pid "));
+        let mut processes: HashMap<&str, Vec<String>> = HashMap::new();
+        for entry in &self.entries {
+            if entry.ident.starts_with(&tag) {
+                processes.entry(&entry.pid).or_default().push(entry.text.clone());
+            } else if let Some((_, rest)) = entry.text.split_once(&death) {
+                let (pid, how) = rest.split_once(' ').unwrap_or((rest, ""));
+                processes.entry(pid).or_default().push(format!("{DEATH}{how}"));
+            }
+        }
+        processes.into_values().collect()
+    }
+
     fn of_listener(&self, port: u16) -> Vec<String> {
         let tag = format!("t{port}/");
         let death = format!("/s{port} pid ");
@@ -542,6 +681,24 @@ impl Log {
         }
         lines
     }
+}
+
+/// A record: its kind, a length in groups of seven bits, the content.
+fn next_record<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (kind, mut after) = rest.split_first()?;
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let (byte, more) = after.split_first()?;
+        after = more;
+        length |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 || shift > 56 {
+            break;
+        }
+    }
+    let (content, more) = after.split_at_checked(length)?;
+    *rest = more;
+    Some((*kind, content))
 }
 
 impl Entry {

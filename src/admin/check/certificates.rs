@@ -68,7 +68,8 @@ impl Examination<'_> {
     /// Restrictions that want a certificate where none is asked for, or take too many.
     pub(super) fn look_at_clients(&mut self, started: &Started) {
         let (config, switches) = (&started.config, &started.server.switches);
-        let review = started.server.policy.review();
+        let Some(policy) = &started.server.policy else { return };
+        let review = policy.review();
         let asked = inspect::asks_for_certificates(config, switches);
         for restriction in review.iter().filter(|it| it.behind.is_none()) {
             let Some(name) = BY_CERTIFICATE.iter().find(|name| is_named(restriction, name)) else {

@@ -2,11 +2,12 @@
 
 use super::report::Severity;
 use super::start::{Examination, Started};
+use crate::restriction::Policy;
 use crate::restriction::review::{DEFERRED, Reviewed, State, missing};
 
 impl Examination<'_> {
     pub(super) fn look_at_restrictions(&mut self, started: &Started) {
-        for restriction in started.server.policy.review() {
+        for restriction in started.server.policy.iter().flat_map(Policy::review) {
             let place = self.places.of_word(restriction.list, restriction.name);
             let text = complaint(&restriction);
             let (severity, text) = match (text, restriction.behind) {
@@ -18,13 +19,6 @@ impl Examination<'_> {
                 (None, None) => continue,
             };
             self.say(severity, place, &text);
-        }
-        let config = &started.config;
-        if !config.smtpd_upstream_proxy_protocol.is_empty() && self.places.service.kind != b"pass" {
-            let place = self.places.of(b"smtpd_upstream_proxy_protocol");
-            let text = b"smtpd_upstream_proxy_protocol is not supported by this version of \
-                         smtpd-rs: no client is served";
-            self.say(Severity::Error, place, text);
         }
         if started.server.lacks_filter {
             let names = ["smtpd_milters", "smtpd_milter_maps", "smtpd_proxy_filter"];
