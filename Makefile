@@ -17,11 +17,46 @@ DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 TESTS = $(filter-out differential clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
-.PHONY: build check test matrix demo demo-keep install uninstall clean deny
+.PHONY: build static check test matrix bench bench-record count count-record demo demo-keep \
+	install uninstall clean deny
 
 build:
 	@scripts/install-what-is-missing build
 	$(CARGO) build --release --locked
+
+# OpenSSL and PCRE2 built into the program, which then takes only the C library from the system:
+# see "With OpenSSL built in" in docs/benchmarks.md. Their fixes come with new versions of this
+# program. `make static PIE=no`: smaller still, but at an address that everybody knows.
+STATIC = target/static/release/smtpd-rs
+static: export OPENSSL_CONFIG_DIR ?= $(shell openssl version -d | sed 's/.*"\(.*\)"/\1/')
+static: export PCRE2_SYS_STATIC = 1
+static:
+	@scripts/install-what-is-missing static
+	$(CARGO) rustc --release --locked --features vendored --target-dir target/static --bin smtpd-rs \
+		-- $(if $(filter no,$(PIE)),-C relocation-model=static)
+	$(STATIC) --version
+
+# Ours beside the installed smtpd, some minutes; QUICK=1: one. Needs root (or sudo), since Postfix does.
+# `make bench-record` writes docs/benchmarks.md and its plot; with what `make static` left, if anything.
+BENCH = $(CARGO) bench --locked --bench side_by_side $(if $(filter 0,$(shell id -u)),,\
+	--config "target.'cfg(unix)'.runner='sudo env PATH=$$PATH'") --
+ALSO = $(if $(wildcard $(STATIC)),--also static=$(STATIC))
+bench:
+	@scripts/install-what-is-missing bench
+	$(BENCH) $(if $(QUICK),--quick) $(if $(STRICT),--strict)
+
+bench-record:
+	@scripts/install-what-is-missing bench
+	$(BENCH) --record $(ALSO)
+
+# Instructions and system calls, which repeat where time does not.
+count:
+	@scripts/install-what-is-missing count
+	$(BENCH) --count
+
+count-record:
+	@scripts/install-what-is-missing count
+	$(BENCH) --count --record $(ALSO)
 
 # What every change must pass, a minute or two: all but the tests beside the original, and those
 # that need a Postfix of their own.

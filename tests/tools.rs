@@ -139,6 +139,14 @@ mod compare {
         assert!(Known::parse("[x]\n- S: a\n").is_err());
         let known = Known::parse("[x]\nBecause.\n- S: a\n+ S: b\n").unwrap();
         assert_eq!(known.of("x").unwrap().lines, ["- S: a", "+ S: b"]);
+        let mended = "[x]\nBecause.\nmended: 3.7.22 3.10.13\n- S: a\n";
+        let there = |release| Known::parse(mended).unwrap().beside(release).of("x").is_some();
+        for release in ["3.7.11", "3.7.21", "3.10.9", "3.8.30"] {
+            assert!(there(release), "{release}");
+        }
+        for release in ["3.7.22", "3.10.13", "3.11.0", "3.12-20260821"] {
+            assert!(!there(release), "{release}");
+        }
     }
 }
 

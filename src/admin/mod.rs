@@ -140,8 +140,9 @@ fn version(words: &mut lexopt::Parser) -> Result<ExitCode, Trouble> {
 }
 
 fn version_line() -> String {
-    let linked = openssl::version::version();
-    format!("{PROGRAM} {} ({linked})\n", env!("CARGO_PKG_VERSION"))
+    let openssl = openssl::version::version();
+    let place = if cfg!(feature = "vendored") { "built in" } else { "the system's" };
+    format!("{PROGRAM} {} ({openssl}, {place})\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Refuses what is left of the command line, but for `--help`.

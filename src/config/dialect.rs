@@ -167,6 +167,12 @@ changes! {
     ProcessNameFixed: "3.12";
     /// The type of the default of alias_maps is that of default_database_type.
     DatabaseTypeOfAliases: "3.11";
+    /// Whether a command is UTF-8 is looked at up to its first NUL.
+    Utf8UntilNul: "3.9";
+    /// The server may show its key without a certificate (with OpenSSL 3.2).
+    RawKeyOffered: "3.9";
+    /// A name that a client asks for is shown though it has no certificates.
+    AllNamesShown: "3.12";
     /// With OpenSSL 3.5, key exchange has the groups of OpenSSL and a hybrid one by default.
     GroupsOfOpenSsl: "3.11";
     /// proxymap(8) is asked with `instance_flags`, and answers with `flags`.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -19,9 +20,36 @@ use crate::text::split::NameValueError;
 /// What `-o`, main.cf and the parameters loaded so far say: a text for each name.
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
-    entries: HashMap<Cow<'static, [u8]>, Entry>,
+    entries: HashMap<Cow<'static, [u8]>, Entry, BuildHasherDefault<NameHasher>>,
     /// Values can call functions.
     pub(super) functions: bool,
+}
+
+/// The names are those of the administrator, who does not choose them to collide: a quick hash
+/// will do for hundreds of them at each start.
+#[derive(Debug, Clone, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.write_u64(word);
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length says nothing that the bytes don't say.
+    }
+
+    /// The table uses the low bits and the highest ones; the highest are the best mixed.
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -34,7 +34,7 @@ use crate::sys::file::read_rest;
 /// The configuration of this process. The parameters are its fields: `config.smtpd_timeout`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    parameters: Parameters,
+    parameters: Box<Parameters>,
     dictionary: Dictionary,
     level: Level,
     ports: KnownPorts,

@@ -95,11 +95,11 @@ macro_rules! parameters {
         ];
 
         impl Parameters {
-            /// Evaluates all parameters in order.
-            pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Self, Fatal> {
+            /// Evaluates all parameters in order. They are large: on the stack there is one copy.
+            pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Box<Self>, Fatal> {
                 let mut rows = TABLE.iter();
                 $( let $name = loader.load::<kinds::$kind>(next(&mut rows))?; )*
-                Ok(Self { $( $name, )* })
+                Ok(Box::new(Self { $( $name, )* }))
             }
         }
     };
@@ -605,7 +605,7 @@ parameters! {
     /// 0-4 or keyword list for TLS logging.
     smtpd_tls_loglevel: Str = "0";
     /// Per-client TLS log level policy.
-    smtpd_tls_loglevel_maps: Str = "" later;
+    smtpd_tls_loglevel_maps: Str = "";
     /// None, may, encrypt; verify, secure, fingerprint act as encrypt.
     smtpd_tls_security_level: Str = "";
     /// SASL plug-in: cyrus or dovecot.
@@ -721,7 +721,7 @@ parameters! {
     /// Require trusted client certificate when TLS enforced.
     smtpd_tls_req_ccert: Bool = "no";
     /// Accept raw public keys from clients.
-    smtpd_tls_enable_rpk: Bool = "no" later;
+    smtpd_tls_enable_rpk: Bool = "no";
     /// Protocol and cipher in Received header.
     smtpd_tls_received_header: Bool = "no";
     /// Session IDs even without session cache.
@@ -817,7 +817,7 @@ parameters! {
     /// Do not wait for peer close_notify.
     tls_fast_shutdown_enable: Bool = "yes";
     /// Accept client certificates with server EKU.
-    tls_trust_server_ccerts: Bool = "no" later;
+    tls_trust_server_ccerts: Bool = "no";
     /// SNI name to chain file table.
     tls_server_sni_maps: Str = "";
     /// Pre-2.9.6 public key fingerprint algorithm.

@@ -96,7 +96,7 @@ impl Users {
 
     /// Whose certificate the client `namaddr` at `address` showed.
     pub fn identify(&self, tls: &TlsFacts, namaddr: &[u8], address: &[u8]) -> Identity {
-        if !tls.has_certificate {
+        if !tls.has_credential() {
             return Identity::Nobody;
         }
         let entry = match self.entry(tls) {

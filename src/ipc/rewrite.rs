@@ -1,13 +1,15 @@
 //! trivial-rewrite(8): makes addresses canonical, and says where they would go.
 //!
 //! Addresses are rewritten in external form (`"a b"@c`, the null address as `""`), and resolved
-//! in internal form. Answers are kept: those of rewriting for 30 seconds, as the original keeps
+//! in internal form. It is not asked to rewrite what it would leave alone. Answers are kept: those of rewriting for 30 seconds, as the original keeps
 //! its last one, those of resolving for as long as the process lives, 100 of them. The service
 //! says with each answer whether it is about to reload: then both are thrown away.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use memchr::memchr;
 
 use super::link::{Endpoint, Link, Manner};
 use crate::config::Config;
@@ -134,6 +136,9 @@ impl TrivialRewrite {
     }
 
     fn try_rewrite(&self, rule: Rule, address: &[u8]) -> Result<Vec<u8>, Fatal> {
+        if is_canonical(address) {
+            return Ok(address.to_vec());
+        }
         let now = Instant::now();
         if let Some((asked, answer)) =
             self.rewritten.borrow_mut().find(|key| key.0 == rule && key.1 == address)
@@ -196,6 +201,21 @@ impl TrivialRewrite {
             self.resolved.take();
         }
     }
+}
+
+/// Whether rewriting leaves an address alone, whatever the settings are and in either context: the
+/// null address, and `user@host.domain` of plain words. What trivial-rewrite changes are source
+/// routes, `!` and `%`, a domain that is missing, has one label or ends in a dot. As Postfix:
+/// `rewrite_tree()`.
+fn is_canonical(address: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+=".contains(byte);
+    let words = |part: &[u8]| {
+        part.split(|byte| *byte == b'.').all(|w| !w.is_empty() && w.iter().all(plain))
+    };
+    let Some(at) = memchr(b'@', address) else { return address.is_empty() };
+    let (local, domain) = address.split_at(at);
+    let domain = domain.get(1..).unwrap_or_default();
+    words(local) && words(domain) && domain.contains(&b'.')
 }
 
 impl Resolve for TrivialRewrite {
@@ -292,8 +312,6 @@ mod tests {
     #[test]
     fn a_recipient_is_asked_for_in_these_bytes_and_only_once() {
         let service = Service::new(vec![conversation([
-            rewrites("\"\"", "0", "\"\""),
-            rewrites("me@src.example", "0", "me@src.example"),
             resolves("", "me@src.example", ME),
             rewrites("\"John doe\"@wire.example", "0", "\"John doe\"@wire.example"),
             resolves("me@src.example", "John doe@wire.example", JOHN),
@@ -336,7 +354,6 @@ mod tests {
         let nobody = ME.replace("me@src.example", "");
         let service = Service::new(vec![
             conversation([
-                rewrites("\"\"", "0", "\"\""),
                 rewrites("me", "0", "me@src.example"),
                 resolves("", "me@src.example", &empty),
             ]),
@@ -359,7 +376,6 @@ mod tests {
     fn a_temporary_problem_is_not_remembered() {
         let failed = ME.replace("4096", "4104");
         let service = Service::new(vec![conversation([
-            rewrites("\"\"", "0", "\"\""),
             rewrites("me", "0", "me@src.example"),
             resolves("", "me@src.example", &failed),
             resolves("", "me@src.example", ME),
@@ -381,6 +397,21 @@ mod tests {
             log.last().unwrap(),
             "warning: connect #11 to subsystem private/nonexistent: No such file or directory"
         );
+    }
+
+    #[test]
+    fn what_rewriting_would_change_is_asked_for() {
+        for address in ["", "a@b.c", "a.b-c_d+e=f@x-1.example", "1@2.3"] {
+            assert!(is_canonical(address.as_bytes()), "{address}");
+        }
+        let changed = "a a@b a@b. a@b.c. .a@b.c a.@b.c a..b@c.d a@.b.c a@b..c @b.c a@ @ @b.c:d@e.f \
+            a%b@c.d a!b@c.d a@b@c.d a@[1.2.3.4] \"a\"@b.c a@b.c,d a@b.c;";
+        for address in changed.split_whitespace() {
+            assert!(!is_canonical(address.as_bytes()), "{address}");
+        }
+        for address in ["a b@c.d", "a@b.c ", "\u{e9}@b.c", "a@b.\u{e9}", "a\0@b.c", "a@b.c\n"] {
+            assert!(!is_canonical(address.as_bytes()), "{address}");
+        }
     }
 
     #[test]

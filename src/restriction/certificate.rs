@@ -32,7 +32,7 @@ impl Clients {
         if tls.trusted && which == Certificates::Verified {
             return Ok(true);
         }
-        if tls.has_certificate {
+        if tls.has_credential() {
             return self.is_listed(tls);
         }
         if !self.config.smtpd_tls_ask_ccert {
@@ -56,6 +56,9 @@ impl Clients {
             order.reverse();
         }
         for fingerprint in order {
+            if fingerprint.is_empty() {
+                continue;
+            }
             match self.relay_certificates.find(fingerprint) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Ok(true),
@@ -103,7 +106,7 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
         warning!("See earlier parsing error messages for '{}", argument.text);
         return Err(e.server_error());
     };
-    let Some(tls) = e.facts.tls.filter(|tls| tls.has_certificate) else {
+    let Some(tls) = e.facts.tls.filter(|tls| tls.has_credential()) else {
         if !e.policy.config.smtpd_tls_ask_ccert {
             warning!("check_ccert_access is requested, but \"smtpd_tls_ask_ccert = no\"");
         }
@@ -136,9 +139,9 @@ fn values(key: SearchKey, tls: &TlsFacts) -> Option<Vec<&[u8]>> {
     let names = &tls.names;
     Some(match key {
         SearchKey::CertificateFingerprint => {
-            vec![tls.certificate_fingerprint.as_deref().unwrap_or_default()]
+            tls.certificate_fingerprint.as_deref().into_iter().collect()
         }
-        SearchKey::KeyFingerprint => vec![tls.key_fingerprint.as_deref().unwrap_or_default()],
+        SearchKey::KeyFingerprint => tls.key_fingerprint.as_deref().into_iter().collect(),
         SearchKey::IssuerName | SearchKey::SubjectName => return None,
         _ if !tls.trusted => Vec::new(),
         SearchKey::Subject => names.subject.as_deref().into_iter().collect(),

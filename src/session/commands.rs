@@ -156,7 +156,12 @@ fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
         return Ok(Next::End);
     }
     s.note_bare_newline(said.bare_newline);
-    if s.config().smtputf8_enable && std::str::from_utf8(&said.line).is_err() {
+    let checked = if s.config().does(Change::Utf8UntilNul) {
+        &said.line[..memchr::memchr(0, &said.line).unwrap_or(said.line.len())]
+    } else {
+        &said.line
+    };
+    if s.config().smtputf8_enable && std::str::from_utf8(checked).is_err() {
         return malformed(s, &reply!("500 5.5.2 Error: bad UTF-8 syntax"));
     }
     let line = filtered(s, said.line)?;

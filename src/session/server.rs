@@ -98,8 +98,11 @@ impl Server {
         if config.stand_alone {
             switches = Switches::default();
         }
-        let tls =
-            if switches.use_tls { TlsServer::prepare(config, &switches, tlsmgr) } else { None };
+        let tls = if switches.use_tls {
+            TlsServer::prepare(config, &switches, &mut opener, tlsmgr)?
+        } else {
+            None
+        };
         let discard_maps = Maps::open(
             &mut opener,
             "smtpd_discard_ehlo_keyword_address_maps",
@@ -299,7 +302,6 @@ fn warn_of_what_is_missing(config: &Config) {
         ("smtpd_milters", &config.smtpd_milters),
         ("smtpd_milter_maps", &config.smtpd_milter_maps),
         ("smtpd_proxy_filter", &config.smtpd_proxy_filter),
-        ("tls_server_sni_maps", &config.tls_server_sni_maps),
     ] {
         if !value.is_empty() {
             warning!("{} is set, but this version of smtpd-rs has no support for it", name);

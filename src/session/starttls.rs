@@ -50,7 +50,8 @@ impl Session<'_> {
     /// `lost connection`: nothing can be said to it then.
     pub(crate) fn start_tls(&mut self) -> Result<(), Stop> {
         let Some(tls) = &self.server.tls else { return Err(Stop::Quiet) };
-        let facts = tls.accept(&mut self.chat.stream, &self.who.client.namaddr).ok();
+        let (client, stream) = (&self.who.client, &mut self.chat.stream);
+        let facts = tls.accept(stream, &client.namaddr, tls.log_of(client)).ok();
         if facts.as_ref().is_none_or(|facts| !facts.resumed) {
             self.count_tls_session(facts.is_some())?;
         }

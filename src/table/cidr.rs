@@ -4,6 +4,7 @@
 //! that a lookup costs a binary search a length and not a look at each rule.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 
@@ -17,23 +18,22 @@ const INDEX_FROM: usize = 16;
 struct Cidr {
     name: Vec<u8>,
     rules: Vec<Rule>,
-    /// The values, one after the other.
+    /// The values, each with a NUL behind it.
     values: Vec<u8>,
     index: Option<Index>,
 }
 
 #[derive(Debug)]
 enum Rule {
-    /// An address in the network, or not in it, has a value: `values[at..][..len]`.
+    /// An address in the network, or not in it, has the value that begins at `values[at]`.
     Match {
         net: Net,
         at: u32,
-        len: u32,
     },
     /// The rules up to `end` count for addresses in the network, or not in it.
     If {
         net: Net,
-        end: Option<u32>,
+        end: Option<NonZeroU32>,
     },
     EndIf,
 }
@@ -98,7 +98,7 @@ impl Cidr {
         while let Some(rule) = self.rules.get(at) {
             match rule {
                 Rule::Match { net, .. } if net.matches(ip) => return Some(rule),
-                Rule::If { net, end } if !net.matches(ip) => at = (*end)? as usize,
+                Rule::If { net, end } if !net.matches(ip) => at = (*end)?.get() as usize,
                 _ => {}
             }
             at += 1;
@@ -108,22 +108,26 @@ impl Cidr {
 
     fn value(&self, rule: &Rule) -> Option<Vec<u8>> {
         match *rule {
-            Rule::Match { at, len, .. } => {
-                self.values.get(at as usize..)?.get(..len as usize).map(<[u8]>::to_vec)
-            }
+            Rule::Match { at, .. } => self.value_at(at).map(<[u8]>::to_vec),
             _ => None,
         }
     }
 
+    fn value_at(&self, at: u32) -> Option<&[u8]> {
+        let rest = self.values.get(at as usize..)?;
+        rest.get(..memchr::memchr(0, rest)?)
+    }
+
     /// Enters a value; the same value in neighbouring rules is kept once.
-    fn add_value(&mut self, value: &[u8]) -> Option<(u32, u32)> {
-        if let Some(Rule::Match { at, len, .. }) = self.rules.last() {
-            if self.values.get(*at as usize..) == Some(value) {
-                return Some((*at, *len));
+    fn add_value(&mut self, value: &[u8]) -> Option<u32> {
+        if let Some(Rule::Match { at, .. }) = self.rules.last() {
+            if self.value_at(*at) == Some(value) {
+                return Some(*at);
             }
         }
-        let place = (u32::try_from(self.values.len()).ok()?, u32::try_from(value.len()).ok()?);
+        let place = u32::try_from(self.values.len()).ok()?;
         self.values.extend_from_slice(value);
+        self.values.push(0);
         Some(place)
     }
 }
@@ -182,7 +186,7 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
     let mut blocks = Blocks::default();
     let mut lines = Lines::of(source::open("cidr", spec.name)?, source::path(spec.name));
     while let Some((number, line)) = lines.line() {
-        match parse(&mut table, blocks.depth(), line) {
+        match parse(spec, &mut table, blocks.depth(), line) {
             Ok(rule) => {
                 let place = table.rules.len();
                 match &rule {
@@ -210,12 +214,13 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
 /// Ends the `if` at `begin` with the `endif` at `place`.
 fn close(rules: &mut [Rule], begin: Option<usize>, place: usize) {
     if let Some(Rule::If { end, .. }) = begin.and_then(|begin| rules.get_mut(begin)) {
-        *end = u32::try_from(place).ok();
+        // An `endif` is never the first rule.
+        *end = u32::try_from(place).ok().and_then(NonZeroU32::new);
     }
 }
 
 /// The rule in a line, within `depth` blocks.
-fn parse(table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
+fn parse(spec: &Spec<'_>, table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
     if let Some(rest) = keyword(line, b"if") {
         let (pattern, inside) = negation(rest);
         if pattern.is_empty() {
@@ -243,8 +248,9 @@ fn parse(table: &mut Cidr, depth: usize, line: &[u8]) -> Result<Rule, Vec<u8>> {
     if value.is_empty() {
         return Err(b"no lookup result".to_vec());
     }
-    let (at, len) = table.add_value(value).ok_or_else(|| b"table too large".to_vec())?;
-    Ok(Rule::Match { net: Net { net, inside }, at, len })
+    let value = spec.value(value)?;
+    let at = table.add_value(&value).ok_or_else(|| b"table too large".to_vec())?;
+    Ok(Rule::Match { net: Net { net, inside }, at })
 }
 
 /// What stands behind any `!` and blanks, and whether it is meant as it stands.

@@ -28,7 +28,8 @@ pub(super) fn open_static(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
         value =
             source::unbrace(value).map_err(|error| fill!("bad static:name syntax: {}", error))?;
     }
-    Ok(Box::new(Static { name: spec.full_name(), value: value.to_vec() }))
+    let value = spec.value(value)?.into_owned();
+    Ok(Box::new(Static { name: spec.full_name(), value }))
 }
 
 struct Fail {

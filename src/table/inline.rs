@@ -27,8 +27,8 @@ impl Table for InMemory {
 
 /// Opens `inline:{…}`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
-    let wrong =
-        |what: &[u8]| fill!("{}: \"inline:{}\"; need \"inline:{name=value...}\"", what, spec.name);
+    let form = if spec.request.files { "{name=filename...}" } else { "{name=value...}" };
+    let wrong = |what: &[u8]| fill!("{}: \"inline:{}\"; need \"inline:{}\"", what, spec.name, form);
     if spec.utf8 && std::str::from_utf8(spec.name).is_err() {
         return Err(wrong(b"bad UTF-8 syntax").into());
     }
@@ -46,7 +46,8 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
             word
         };
         let (key, value) = key_value(word).map_err(|error| wrong(error.as_bytes()))?;
-        pairs.set(&spec.folded(key), value).map_err(|_| wrong(b"table too large"))?;
+        let value = spec.value(value).map_err(|error| wrong(&error))?;
+        pairs.set(&spec.folded(key), &value).map_err(|_| wrong(b"table too large"))?;
     }
     if pairs.is_empty() {
         return Err(wrong(b"empty table").into());
@@ -71,11 +72,23 @@ fn key_value(text: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     Ok((key, trim_end(trim_start(value))))
 }
 
+/// White space, quote and backslash.
+static ODD: [bool; 256] = {
+    let mut odd = [false; 256];
+    let bytes = b" \t\n\x0b\x0c\r\"\\";
+    let mut at = 0;
+    while at < bytes.len() {
+        odd[bytes[at] as usize] = true;
+        at += 1;
+    }
+    odd
+};
+
 /// Parts `text` at the first white space or byte of `ends` outside quotes; `None` where a quote
 /// is not closed. A backslash hides the byte after it.
 pub(super) fn quoted_key<'a>(text: &'a [u8], ends: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     // Most keys have neither quote nor backslash.
-    let first = text.iter().position(|byte| is_space(byte) || b"\"\\".contains(byte));
+    let first = text.iter().position(|byte| ODD[usize::from(*byte)]);
     if ends.is_empty() && first.is_none_or(|at| is_space(&text[at])) {
         return Some(text.split_at(first.unwrap_or(text.len())));
     }

@@ -84,15 +84,22 @@ pub struct Request {
     pub utf8: bool,
     /// No `$1` in pattern tables (`DICT_FLAG_NO_REGSUB`).
     pub no_substitution: bool,
+    /// Values are the content of files, in base64: in the source of a table stand their names
+    /// (`DICT_FLAG_SRC_RHS_IS_FILE`).
+    pub files: bool,
 }
 
 impl Request {
     /// As access(5) tables and address maps are opened: fold fixed keys, UTF-8.
-    pub const ACCESS: Self =
-        Self { fold_fixed: true, fold_pattern: false, utf8: true, no_substitution: false };
+    pub const ACCESS: Self = Self { fold_fixed: true, ..Self::MATCH };
     /// As tables in match lists are opened: UTF-8, no folding.
-    pub const MATCH: Self =
-        Self { fold_fixed: false, fold_pattern: false, utf8: true, no_substitution: false };
+    pub const MATCH: Self = Self {
+        fold_fixed: false,
+        fold_pattern: false,
+        utf8: true,
+        no_substitution: false,
+        files: false,
+    };
 }
 
 impl Request {
@@ -104,6 +111,7 @@ impl Request {
             (self.fold_fixed, "fold_fix"),
             (self.fold_pattern, "fold_mul"),
             (self.utf8, "utf8_request"),
+            (self.files, "src_rhs_is_file"),
         ];
         let words: Vec<_> = words.iter().filter(|word| word.0).map(|word| word.1).collect();
         words.join("|")
@@ -127,6 +135,11 @@ impl Spec<'_> {
     /// `type:name`.
     fn full_name(&self) -> Vec<u8> {
         fill!("{}:{}", self.kind, self.name)
+    }
+
+    /// A value that stands in the source of a table, as it is kept; why it cannot be had.
+    fn value<'v>(&self, value: &'v [u8]) -> Result<Cow<'v, [u8]>, Vec<u8>> {
+        if self.request.files { source::files(value).map(Cow::Owned) } else { Ok(value.into()) }
     }
 
     /// A key of a table with fixed keys, as it is kept.

@@ -144,17 +144,20 @@ fn slots_for(count: usize) -> usize {
 }
 
 fn before_nul(text: &[u8]) -> &[u8] {
-    text.split(|byte| *byte == 0).next().unwrap_or_default()
+    memchr::memchr(0, text).and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// Keys stand in the administrator's files, nobody can choose them to collide: a quick hash will do.
 fn hash(key: &[u8]) -> u64 {
+    let mix =
+        |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
     let mut hash = key.len() as u64;
-    for chunk in key.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    let mut words = key.chunks_exact(8);
+    for word in &mut words {
+        hash = mix(hash, word.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
     }
+    let rest = words.remainder().iter().fold(0_u64, |rest, byte| rest << 8 | u64::from(*byte));
+    hash = mix(hash, rest);
     // The low bits of a product depend on few bits, the high ones on all.
     hash ^ hash >> 32
 }

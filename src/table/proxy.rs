@@ -20,6 +20,7 @@ const NO_REGSUB: u32 = 1 << 11;
 const FOLD_FIX: u32 = 1 << 14;
 const FOLD_MUL: u32 = 1 << 15;
 const UTF8_REQUEST: u32 = 1 << 19;
+const FILES: u32 = 1 << 21;
 
 /// What proxymap(8) says to a question that it understood and allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,9 @@ impl Table for Proxied {
 /// Opens `proxy:type:name`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
     let service = spec.proxymap;
-    let keys = if service.open(spec.name, 0)? & FIXED != 0 { Keys::Fixed } else { Keys::Pattern };
+    let instance = if spec.request.files { FILES } else { 0 };
+    let open = service.open(spec.name, instance)?;
+    let keys = if open & FIXED != 0 { Keys::Fixed } else { Keys::Pattern };
     let (flags, fold) = flags(spec.request, spec.utf8, keys);
     let service = Rc::clone(service);
     let table = Box::new(Proxied { name: spec.full_name(), keys, flags, service });
@@ -115,6 +118,9 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
 /// The flags of a lookup, and whether keys are folded here.
 fn flags(request: Request, utf8: bool, keys: Keys) -> (u32, bool) {
     let mut flags = LOCK;
+    if request.files {
+        flags |= FILES;
+    }
     if request.no_substitution {
         flags |= NO_REGSUB;
     }

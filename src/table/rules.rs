@@ -300,8 +300,15 @@ impl Reader<'_> {
         if value.is_empty() {
             self.warn::<E>(b"no replacement text: using empty string");
         }
+        let value = match self.spec.value(value) {
+            Ok(value) => value,
+            Err(why) => {
+                self.warn::<E>(&fill!("{}: skipping this rule", why));
+                return None;
+            }
+        };
         let Some(value) =
-            Replacement::parse(value, E::OUT_OF_RANGE, &mut |text| self.warn::<E>(text))
+            Replacement::parse(&value, E::OUT_OF_RANGE, &mut |text| self.warn::<E>(text))
         else {
             self.warn::<E>(b"bad replacement syntax: skipping this rule");
             return None;

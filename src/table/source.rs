@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use data_encoding::BASE64;
+
 use super::Failure;
 use crate::text::split::{self, COMMA_SPACE};
 
@@ -40,6 +42,23 @@ pub(crate) fn path(name: &[u8]) -> &[u8] {
     if name.starts_with(b"{") { b"unknown_stream" } else { name }
 }
 
+/// The content of the files `names`, one behind the other, in base64. As Postfix:
+/// `dict_file_to_b64()`.
+pub(crate) fn files(names: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    let mut content = Vec::new();
+    for (i, name) in split::words(names, COMMA_SPACE).enumerate() {
+        if i > 0 {
+            content.push(b'\n');
+        }
+        let mut file = file(name).map_err(|error| fill!("open {}: {}", name, error))?;
+        file.read_to_end(&mut content).map_err(|error| fill!("read {}: {}", name, error))?;
+    }
+    if content.is_empty() && split::words(names, COMMA_SPACE).next().is_none() {
+        return Err(fill!("empty pathname list: >>{}<<'", names));
+    }
+    Ok(BASE64.encode(&content).into_bytes())
+}
+
 /// The lines of `{{line}, {line}…}`.
 fn lines(name: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
     let mut text = Vec::new();
@@ -67,6 +86,23 @@ pub(crate) fn unbrace(text: &[u8]) -> Result<&[u8], Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_may_name_files() {
+        let dir = std::env::temp_dir().join(format!("smtpd-rs-values-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let [a, b] = ["a", "b"].map(|name| dir.join(name).display().to_string());
+        std::fs::write(&a, "one").unwrap();
+        std::fs::write(&b, "two\n").unwrap();
+        let list = |text: &str| files(text.as_bytes());
+        assert_eq!(list(&format!("{a}, {b}")), Ok(BASE64.encode(b"one\ntwo\n").into_bytes()));
+        assert_eq!(list(" , "), Err(b"empty pathname list: >> , <<'".to_vec()));
+        let lost = format!("open {a}x: No such file or directory").into_bytes();
+        assert_eq!(list(&format!("{a} {a}x")), Err(lost));
+        let directory = dir.display().to_string();
+        assert_eq!(list(&directory), Err(fill!("read {}: Is a directory", directory)));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn lines_may_stand_in_main_cf() {

@@ -51,7 +51,14 @@ fn read(spec: &Spec<'_>, file: &File, pairs: &mut Pairs) -> Result<(), Failure> 
     let mut lines = Lines::of(source::reader(file), path);
     while let Some((number, line)) = lines.line() {
         let Some((key, value)) = pair(spec, number, line) else { continue };
-        let added = pairs.add(&spec.folded(key), value);
+        let value = match spec.value(value) {
+            Ok(value) => value,
+            Err(why) => {
+                warning!("{}, line {}: {}: skipping this entry", path, number, why);
+                continue;
+            }
+        };
+        let added = pairs.add(&spec.folded(key), &value);
         if !added.map_err(|_| fill!("{}: file too large", path))? {
             return Err(fill!("{}, line {}: duplicate entry: \"{}\"", path, number, key).into());
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use nix::sys::socket::{setsockopt, sockopt::TcpNoDelay};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKeyRef};
+use openssl::pkey::{Id, PKeyRef, Public};
 use openssl::ssl::{Ssl, SslRef, SslStream, SslVersion};
 use openssl::x509::{X509Ref, X509VerifyResult};
 
@@ -14,8 +14,10 @@ use super::ffi::{self, Step};
 use super::loglevel::LogMask;
 use super::server::{Engine, TlsServer};
 use super::session::{Connection, locked};
+use super::sni::Asked;
 use super::{Algorithm, Names, TlsFacts, peer};
 use crate::config::dialect::{Change, Release};
+use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
 
 /// A handshake failed, and the log says why. The stream is closed: the client must be considered
@@ -35,6 +37,12 @@ enum Failure {
 }
 
 impl TlsServer {
+    /// What is to be logged of this client (smtpd_tls_loglevel, smtpd_tls_loglevel_maps).
+    pub fn log_of(&self, client: &Client) -> LogMask {
+        let own = self.levels.as_ref().and_then(|it| it.find(&client.name, &client.addr));
+        own.unwrap_or(self.settings.log)
+    }
+
     /// Shakes hands with the client `namaddr` (`name[addr]`), within smtpd_starttls_timeout. What
     /// the client sent before is thrown away. Sets the stream's patience; the caller must set its
     /// own again.
@@ -42,11 +50,11 @@ impl TlsServer {
         &self,
         stream: &mut SmtpStream,
         namaddr: &[u8],
+        log: LogMask,
     ) -> Result<TlsFacts, HandshakeFailed> {
         let settings = &self.settings;
         let engine = self.engine().ok_or(HandshakeFailed)?;
-        let log =
-            if settings.require { settings.log.with(LogMask::UNTRUSTED) } else { settings.log };
+        let log = if settings.require { log.with(LogMask::UNTRUSTED) } else { log };
         if log.has(LogMask::VERBOSE) {
             info!("setting up TLS connection from {}", namaddr);
         }
@@ -82,12 +90,16 @@ impl TlsServer {
         log: LogMask,
         namaddr: &[u8],
     ) -> Result<Ssl, HandshakeFailed> {
-        let connection = Connection::new(log, namaddr, engine.sessions.clone());
+        let asked = Asked::new(self.names.clone());
+        let connection = Connection::new(log, namaddr, engine.sessions.clone(), asked);
         let mut ssl = Ssl::new(&engine.context).map_err(|errors| {
             warning!("Could not allocate 'TLScontext->con' with SSL_new()");
             log_library_errors(&errors);
             HandshakeFailed
         })?;
+        if log.has(LogMask::DEBUG) {
+            ffi::log_states(&mut ssl);
+        }
         self.check_ciphers(engine, &mut ssl, &connection.namaddr)?;
         if let (true, Ok(list)) = (log.has(LogMask::VERBOSE), &self.settings.ciphers) {
             info!("{}: TLS cipher list \"{}\"", namaddr, list);
@@ -100,6 +112,10 @@ impl TlsServer {
         if self.settings.require {
             // Who must prove who they are must use more than toy keys.
             ssl.set_security_level(1);
+        }
+        if self.settings.newer.raw_keys_of_clients && !ffi::take_raw_key(&mut ssl) {
+            warning!("Failed to enable client to server raw public key support");
+            log_library_errors(&ErrorStack::get());
         }
         Ok(ssl)
     }
@@ -134,14 +150,19 @@ impl TlsServer {
         let mut facts = TlsFacts { resumed: ssl.session_reused(), ..TlsFacts::default() };
         let Some(connection) = Connection::of(ssl) else { return facts };
         let namaddr = &connection.namaddr;
+        facts.server_name = connection.asked.name().map(<[u8]>::to_vec);
         if log.has(LogMask::CACHE) && facts.resumed {
             let ticketed = connection.ticketed.load(Ordering::Relaxed);
             let how = if ticketed { " (RFC 5077 session ticket)" } else { "" };
             info!("{}: Reusing old session{}", namaddr, how);
         }
         let certificate = ssl.peer_certificate();
+        let raw_key = if certificate.is_none() { ffi::raw_key(ssl) } else { None };
         if let Some(certificate) = &certificate {
             self.add_peer(&mut facts, engine, ssl, certificate, connection);
+        }
+        if let Some(key) = &raw_key {
+            self.add_raw_key(&mut facts, engine, key, connection);
         }
         ssl.version_str().clone_into(&mut facts.protocol);
         if let Some(cipher) = ssl.current_cipher() {
@@ -152,11 +173,29 @@ impl TlsServer {
         }
         if ssl.version2() == Some(SslVersion::TLS1_3) {
             add_algorithms(&mut facts, self.settings.release, ssl, certificate.as_deref());
+            add_raw_algorithms(&mut facts, ssl, raw_key.as_deref());
         }
         if log.has(LogMask::SUMMARY) {
             info!("{}", facts.summary(namaddr));
         }
         facts
+    }
+
+    /// A key without a certificate proves no name; its fingerprint may be listed.
+    fn add_raw_key(
+        &self,
+        facts: &mut TlsFacts,
+        engine: &Engine,
+        key: &PKeyRef<Public>,
+        connection: &Connection,
+    ) {
+        facts.has_raw_key = true;
+        facts.key_fingerprint = peer::raw_key_fingerprint(key, engine.digest);
+        facts.digest.clone_from(&self.settings.digest);
+        if connection.log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
+            let fingerprint = facts.key_fingerprint.as_deref().unwrap_or_default();
+            info!("{}: raw public key fingerprint={}", connection.namaddr, fingerprint);
+        }
     }
 
     fn add_peer(
@@ -269,6 +308,18 @@ fn group(ssl: &SslRef) -> Option<Algorithm> {
     Some(Algorithm { name: ffi::negotiated_group(ssl), ..Algorithm::default() })
 }
 
+/// What is different with keys that come without certificates. As Postfix: a session that goes on
+/// has no signatures.
+fn add_raw_algorithms(facts: &mut TlsFacts, ssl: &SslRef, key: Option<&PKeyRef<Public>>) {
+    if let Some(ours) = &mut facts.server_signature {
+        ours.raw = ffi::showed_raw_key(ssl);
+    }
+    if let (Some(key), false) = (key, facts.resumed) {
+        let signature = signature(key, ffi::signature_digest(ssl, true));
+        facts.client_signature = Some(Algorithm { raw: true, ..signature });
+    }
+}
+
 fn key_exchange(ssl: &SslRef) -> Option<Algorithm> {
     let key = ssl.peer_tmp_key().ok()?;
     Some(match key.id() {
@@ -294,7 +345,7 @@ where
         Id::EC => ("ECDSA".to_owned(), ffi::group_name(key), 0),
         other => (short_name(other).unwrap_or_else(|| ffi::type_name(key)), None, 0),
     };
-    Algorithm { name, curve, bits, digest: digest.map(str::to_owned) }
+    Algorithm { name, curve, bits, digest: digest.map(str::to_owned), raw: false }
 }
 
 /// OpenSSL's name of an algorithm; those that came lately have no number, so no such name.

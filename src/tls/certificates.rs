@@ -8,10 +8,10 @@ use std::io;
 use std::path::Path;
 
 use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SslContextBuilder, SslFiletype};
+use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef};
 use openssl::stack::Stack;
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Ref};
 
 use super::ffi::{self, KeyForm, Pem, PemReader};
 use super::files::{File, as_path, why};
@@ -41,8 +41,9 @@ impl Pair {
         match &self.certificate.bytes {
             Ok(bytes) => {
                 let mut load = Load::new(name, true);
-                load.read(ctx, name, bytes);
-                load.finish(ctx)
+                let target = &mut Target::Server(ctx);
+                load.read(target, name, bytes);
+                load.finish(target)
             }
             Err(error) => {
                 log_open_error(name, error);
@@ -91,9 +92,10 @@ impl Pair {
             return false;
         };
         let mut load = Load::new(&self.certificate.name, false);
-        load.read(ctx, &key.name, bytes);
-        load.read(ctx, &self.certificate.name, certificate);
-        load.finish(ctx)
+        let target = &mut Target::Server(ctx);
+        load.read(target, &key.name, bytes);
+        load.read(target, &self.certificate.name, certificate);
+        load.finish(target)
     }
 }
 
@@ -109,6 +111,7 @@ fn log_open_error(name: &[u8], error: &io::Error) {
 /// are not fit. As Postfix: where a file cannot be opened, what was loaded before it must do.
 pub(super) fn load_chains(ctx: &mut SslContextBuilder, list: &[u8], files: &[File]) -> bool {
     let mut load = Load::new(list, false);
+    let target = &mut Target::Server(ctx);
     for (i, file) in files.iter().enumerate() {
         let bytes = match &file.bytes {
             Ok(bytes) => bytes,
@@ -117,12 +120,54 @@ pub(super) fn load_chains(ctx: &mut SslContextBuilder, list: &[u8], files: &[Fil
                 return true;
             }
         };
-        load.read(ctx, &file.name, bytes);
+        load.read(target, &file.name, bytes);
         if load.broken.is_some() || i + 1 == files.len() {
-            return load.finish(ctx);
+            return load.finish(target);
         }
     }
     true
+}
+
+/// Puts the chains in `pem` into one session, in the place of those of the server; `false` (and a
+/// warning) where they are not fit. `origin` is what the log calls them.
+pub(super) fn load_for_session(ssl: &mut SslRef, pem: &[u8], origin: &[u8]) -> bool {
+    ffi::forget_certificates(ssl);
+    let mut load = Load::new(origin, false);
+    let target = &mut Target::Session(ssl);
+    load.read(target, origin, pem);
+    load.finish(target)
+}
+
+/// Whose certificates are loaded.
+enum Target<'a> {
+    /// Those of all sessions.
+    Server(&'a mut SslContextBuilder),
+    /// Those of one session.
+    Session(&'a mut SslRef),
+}
+
+impl Target<'_> {
+    /// Adds a certificate with its key and issuers. Where one of its algorithm is there already,
+    /// that is an error.
+    fn use_chain(
+        &mut self,
+        certificate: &X509Ref,
+        key: &PKeyRef<Private>,
+        chain: Option<&Stack<X509>>,
+    ) -> bool {
+        match self {
+            Self::Server(ctx) => ffi::use_cert_and_key(ctx, certificate, key, chain),
+            Self::Session(ssl) => ffi::use_cert_and_key_here(ssl, certificate, key, chain),
+        }
+    }
+
+    /// What follows from an error.
+    fn what_follows(&self) -> &'static str {
+        match self {
+            Self::Server(_) => "disabling TLS support",
+            Self::Session(_) => "aborting TLS handshake",
+        }
+    }
 }
 
 /// Where we are in a chain.
@@ -175,7 +220,7 @@ impl<'a> Load<'a> {
     }
 
     /// Reads the objects of a file.
-    fn read(&mut self, ctx: &mut SslContextBuilder, name: &'a [u8], bytes: &[u8]) {
+    fn read(&mut self, target: &mut Target<'_>, name: &'a [u8], bytes: &[u8]) {
         ffi::clear_errors();
         let mut reader = PemReader::over(bytes);
         let mut index = 0;
@@ -186,7 +231,7 @@ impl<'a> Load<'a> {
                 Pem::Broken => self.broken = Some(Broken::Library),
                 Pem::Object { name: kind, mut der } => {
                     let at = (index, name);
-                    self.broken = self.object(ctx, &kind, &der, at).err();
+                    self.broken = self.object(target, &kind, &der, at).err();
                     ffi::cleanse(&mut der);
                 }
             }
@@ -195,7 +240,7 @@ impl<'a> Load<'a> {
 
     fn object(
         &mut self,
-        ctx: &mut SslContextBuilder,
+        target: &mut Target<'_>,
         kind: &[u8],
         der: &[u8],
         at: (usize, &'a [u8]),
@@ -213,7 +258,7 @@ impl<'a> Load<'a> {
                 return Ok(());
             }
         };
-        self.key(ctx, form, der, at)
+        self.key(target, form, der, at)
     }
 
     fn certificate(&mut self, der: &[u8], at: (usize, &[u8])) -> Result<(), Broken> {
@@ -245,7 +290,7 @@ impl<'a> Load<'a> {
 
     fn key(
         &mut self,
-        ctx: &mut SslContextBuilder,
+        target: &mut Target<'_>,
         form: KeyForm,
         der: &[u8],
         at: (usize, &'a [u8]),
@@ -255,7 +300,7 @@ impl<'a> Load<'a> {
             return self.second_key(at);
         }
         // In a file of chains, a key ends the chain before it.
-        if self.place == Place::Certificate && !self.mixed && !self.use_chain(ctx) {
+        if self.place == Place::Certificate && !self.mixed && !self.use_chain(target) {
             let (index, file) = self.key_at;
             warning!(
                 "error loading certificate chain: \
@@ -298,7 +343,7 @@ impl<'a> Load<'a> {
     }
 
     /// Puts what was read into the context.
-    fn use_chain(&mut self, ctx: &mut SslContextBuilder) -> bool {
+    fn use_chain(&mut self, target: &mut Target<'_>) -> bool {
         let (Some(certificate), Some(key)) = (self.certificate.take(), self.key.take()) else {
             return false;
         };
@@ -312,22 +357,23 @@ impl<'a> Load<'a> {
             }
             chain = Some(stack);
         }
-        ffi::use_cert_and_key(ctx, &certificate, &key, chain.as_ref())
+        target.use_chain(&certificate, &key, chain.as_ref())
     }
 
     /// After the last file.
-    fn finish(mut self, ctx: &mut SslContextBuilder) -> bool {
-        if self.finish_chain(ctx) {
+    fn finish(mut self, target: &mut Target<'_>) -> bool {
+        if self.finish_chain(target) {
             return true;
         }
         warning!(
-            "error loading private keys and certificates from: {}: disabling TLS support",
-            self.origin
+            "error loading private keys and certificates from: {}: {}",
+            self.origin,
+            target.what_follows()
         );
         false
     }
 
-    fn finish_chain(&mut self, ctx: &mut SslContextBuilder) -> bool {
+    fn finish_chain(&mut self, target: &mut Target<'_>) -> bool {
         let (index, file) = self.key_at;
         match (self.broken, self.place) {
             (Some(Broken::Library), _) => log_library_errors(&ErrorStack::get()),
@@ -338,7 +384,7 @@ impl<'a> Load<'a> {
                 warning!("No private key found in {}", self.origin);
             }
             (None, Place::Certificate | Place::Both) => {
-                if self.use_chain(ctx) {
+                if self.use_chain(target) {
                     return true;
                 }
                 warning!("key at index {} in {} does not match next certificate", index, file);

@@ -6,7 +6,9 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr;
+use std::thread::{self, ThreadId};
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
 use openssl::asn1::Asn1StringRef;
@@ -21,6 +23,7 @@ use openssl::x509::{X509, X509NameRef, X509Ref};
 use openssl_sys as sys;
 
 use super::session::{self, TicketUse};
+use super::sni::{self, Answer};
 
 #[repr(C)]
 struct InitSettings {
@@ -47,6 +50,8 @@ type TicketCallback = unsafe extern "C" fn(
     *mut sys::EVP_MAC_CTX,
     c_int,
 ) -> c_int;
+type NameCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_int, *mut c_void) -> c_int;
+type VerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
 type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 
 unsafe extern "C" {
@@ -60,10 +65,28 @@ unsafe extern "C" {
     fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
     fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
-    fn SSL_CTX_set_info_callback(ctx: *mut sys::SSL_CTX, cb: InfoCallback);
+    fn SSL_set_info_callback(ssl: *mut sys::SSL, cb: InfoCallback);
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_use_cert_and_key(
         ctx: *mut sys::SSL_CTX,
+        certificate: *mut sys::X509,
+        key: *mut sys::EVP_PKEY,
+        chain: *mut sys::stack_st_X509,
+        replace: c_int,
+    ) -> c_int;
+    fn SSL_CTX_callback_ctrl(ctx: *mut sys::SSL_CTX, command: c_int, cb: NameCallback) -> c_long;
+    fn SSL_CTX_set_cert_verify_callback(
+        ctx: *mut sys::SSL_CTX,
+        cb: VerifyCallback,
+        arg: *mut c_void,
+    );
+    fn X509_STORE_CTX_get0_cert(ctx: *const sys::X509_STORE_CTX) -> *mut sys::X509;
+    fn X509_STORE_CTX_get0_param(ctx: *const sys::X509_STORE_CTX) -> *mut sys::X509_VERIFY_PARAM;
+    fn X509_get_extended_key_usage(certificate: *mut sys::X509) -> u32;
+    fn X509_VERIFY_PARAM_set_trust(param: *mut sys::X509_VERIFY_PARAM, trust: c_int) -> c_int;
+    fn SSL_certs_clear(ssl: *mut sys::SSL);
+    fn SSL_use_cert_and_key(
+        ssl: *mut sys::SSL,
         certificate: *mut sys::X509,
         key: *mut sys::EVP_PKEY,
         chain: *mut sys::stack_st_X509,
@@ -130,6 +153,7 @@ const PEM_NO_START_LINE: c_int = 108;
 const CIPHER_MODE_CBC: c_int = 2;
 const DOMAIN_PARAMETERS: c_int = 0x04;
 
+const CTRL_SET_NAME_CALLBACK: c_int = 53;
 const CTRL_SET_GROUPS: c_int = 91;
 const CTRL_PEER_SIGNATURE_NID: c_int = 108;
 const CTRL_SET_DH_AUTO: c_int = 118;
@@ -257,10 +281,24 @@ pub(super) fn set_session_finder(
     unsafe { ctx.set_get_session_callback(find) };
 }
 
+/// Lets [`sni`] answer clients that ask for a name.
+pub(super) fn set_name_callback(ctx: &mut SslContextBuilder) {
+    // SAFETY: the context is alive; the callback has the type that tls1.h asks for.
+    unsafe { SSL_CTX_callback_ctrl(ctx.as_ptr(), CTRL_SET_NAME_CALLBACK, name_callback) };
+}
+
+/// Verifies a client's certificate as a server's where it may be used for that only
+/// (tls_trust_server_ccerts).
+pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
+    let cb = verify_callback;
+    // SAFETY: the context is alive; the callback has the type that ssl.h asks for, and no argument.
+    unsafe { SSL_CTX_set_cert_verify_callback(ctx.as_ptr(), cb, ptr::null_mut()) };
+}
+
 /// Logs the steps of handshakes and what goes wrong (loglevel ssl-debug).
-pub(super) fn log_states(ctx: &mut SslContextBuilder) {
-    // SAFETY: the context is alive; the callback has the type that ssl.h asks for.
-    unsafe { SSL_CTX_set_info_callback(ctx.as_ptr(), info_callback) };
+pub(super) fn log_states(ssl: &mut SslRef) {
+    // SAFETY: the session is alive; the callback has the type that ssl.h asks for.
+    unsafe { SSL_set_info_callback(ssl.as_ptr(), info_callback) };
 }
 
 /// Adds a certificate with its key and issuers. Where one of its algorithm is there already, that
@@ -277,6 +315,27 @@ pub(super) fn use_cert_and_key(
         SSL_CTX_use_cert_and_key(ctx.as_ptr(), certificate.as_ptr(), key.as_ptr(), chain, 0)
     };
     done > 0
+}
+
+/// Adds a certificate with its key and issuers to one session.
+pub(super) fn use_cert_and_key_here(
+    ssl: &mut SslRef,
+    certificate: &X509Ref,
+    key: &PKeyRef<Private>,
+    chain: Option<&Stack<X509>>,
+) -> bool {
+    let chain = chain.map_or(ptr::null_mut(), |chain| chain.as_ptr());
+    // SAFETY: all four are alive; OpenSSL counts its own references.
+    let done =
+        unsafe { SSL_use_cert_and_key(ssl.as_ptr(), certificate.as_ptr(), key.as_ptr(), chain, 0) };
+    done > 0
+}
+
+/// Takes away the certificates that a session has from its context.
+pub(super) fn forget_certificates(ssl: &mut SslRef) {
+    // SAFETY: the session is alive, and has not yet chosen a certificate: OpenSSL itself does the
+    // same where a callback puts another context in place.
+    unsafe { SSL_certs_clear(ssl.as_ptr()) };
 }
 
 /// The number of a curve by any of its names.
@@ -719,7 +778,212 @@ pub(super) fn resume(ssl: &mut SslRef, session: &SslSession) {
     unsafe { ssl.set_session(session) }.unwrap();
 }
 
+/// Lets a client in a test ask for a second handshake, with its next byte.
+#[cfg(test)]
+pub(super) fn renegotiate(ssl: &SslRef) {
+    unsafe extern "C" {
+        fn SSL_renegotiate(ssl: *mut sys::SSL) -> c_int;
+    }
+    // SAFETY: the session is alive, and nobody else uses it.
+    let asked = unsafe { SSL_renegotiate(ssl.as_ptr()) };
+    assert_eq!(asked, 1);
+}
+
+// ---------------------------------------------------------------------- raw public keys
+
+/// Raw public keys in place of certificates (RFC 7250), which OpenSSL has since 3.2; before, there
+/// are none.
+#[cfg(openssl_3_2)]
+mod raw_key {
+    use super::*;
+    use openssl::pkey::Public;
+    use openssl::x509::X509StoreContextRef;
+
+    unsafe extern "C" {
+        fn SSL_CTX_set1_server_cert_type(
+            ctx: *mut sys::SSL_CTX,
+            kinds: *const c_uchar,
+            len: usize,
+        ) -> c_int;
+        fn SSL_set1_client_cert_type(
+            ssl: *mut sys::SSL,
+            kinds: *const c_uchar,
+            len: usize,
+        ) -> c_int;
+        fn SSL_get0_peer_rpk(ssl: *const sys::SSL) -> *mut sys::EVP_PKEY;
+        fn SSL_get_negotiated_server_cert_type(ssl: *const sys::SSL) -> c_int;
+        fn X509_STORE_CTX_get0_rpk(ctx: *const sys::X509_STORE_CTX) -> *mut sys::EVP_PKEY;
+        fn EVP_PKEY_up_ref(key: *mut sys::EVP_PKEY) -> c_int;
+    }
+
+    const RAW_KEY: c_uchar = 2;
+    const CERTIFICATE: c_uchar = 0;
+    const KINDS: &[c_uchar] = &[RAW_KEY, CERTIFICATE];
+
+    /// Lets the server show its key without a certificate to clients that want it.
+    pub(in super::super) fn offer_raw_key(ctx: &mut SslContextBuilder) -> bool {
+        // SAFETY: the context is alive; the list is copied.
+        unsafe { SSL_CTX_set1_server_cert_type(ctx.as_ptr(), KINDS.as_ptr(), KINDS.len()) > 0 }
+    }
+
+    /// Lets a client show its key without a certificate.
+    pub(in super::super) fn take_raw_key(ssl: &mut SslRef) -> bool {
+        // SAFETY: the session is alive; the list is copied.
+        unsafe { SSL_set1_client_cert_type(ssl.as_ptr(), KINDS.as_ptr(), KINDS.len()) > 0 }
+    }
+
+    /// The key that the client showed without a certificate.
+    pub(in super::super) fn raw_key(ssl: &SslRef) -> Option<PKey<Public>> {
+        // SAFETY: the session is alive and owns the key.
+        let key = unsafe { SSL_get0_peer_rpk(ssl.as_ptr()) };
+        if key.is_null() {
+            return None;
+        }
+        // SAFETY: the key is not null, and alive.
+        let counted = unsafe { EVP_PKEY_up_ref(key) };
+        // SAFETY: not null, and one reference is ours.
+        (counted > 0).then(|| unsafe { PKey::from_ptr(key) })
+    }
+
+    /// Whether the server showed its key without a certificate.
+    pub(in super::super) fn showed_raw_key(ssl: &SslRef) -> bool {
+        // SAFETY: the session is alive.
+        unsafe { SSL_get_negotiated_server_cert_type(ssl.as_ptr()) == c_int::from(RAW_KEY) }
+    }
+
+    /// Lets a client in a test show nothing but its key, and take nothing else.
+    #[cfg(test)]
+    pub(in super::super) fn show_raw_keys_only(ctx: &mut SslContextBuilder) {
+        unsafe extern "C" {
+            fn SSL_CTX_set1_client_cert_type(
+                ctx: *mut sys::SSL_CTX,
+                kinds: *const c_uchar,
+                len: usize,
+            ) -> c_int;
+        }
+        let (ctx, kinds) = (ctx.as_ptr(), KINDS.as_ptr());
+        // SAFETY: the context is alive; the first entry of the list is copied.
+        assert_eq!(unsafe { SSL_CTX_set1_client_cert_type(ctx, kinds, 1) }, 1);
+        // SAFETY: as above.
+        assert_eq!(unsafe { SSL_CTX_set1_server_cert_type(ctx, kinds, 1) }, 1);
+    }
+
+    /// Whether what is verified is a key without a certificate.
+    pub(in super::super) fn is_raw_key(chain: &X509StoreContextRef) -> bool {
+        // SAFETY: OpenSSL passed a live verification; whether it has a key is all that is asked.
+        unsafe { !X509_STORE_CTX_get0_rpk(chain.as_ptr()).is_null() }
+    }
+}
+
+#[cfg(not(openssl_3_2))]
+mod raw_key {
+    use super::*;
+    use openssl::pkey::Public;
+    use openssl::x509::X509StoreContextRef;
+
+    pub(in super::super) fn offer_raw_key(_: &mut SslContextBuilder) -> bool {
+        true
+    }
+
+    pub(in super::super) fn take_raw_key(_: &mut SslRef) -> bool {
+        true
+    }
+
+    pub(in super::super) fn raw_key(_: &SslRef) -> Option<PKey<Public>> {
+        None
+    }
+
+    pub(in super::super) fn showed_raw_key(_: &SslRef) -> bool {
+        false
+    }
+
+    pub(in super::super) fn is_raw_key(_: &X509StoreContextRef) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn show_raw_keys_only(_: &mut SslContextBuilder) {}
+}
+
+#[cfg(test)]
+pub(super) use raw_key::show_raw_keys_only;
+
+pub(super) use raw_key::{is_raw_key, offer_raw_key, raw_key, showed_raw_key, take_raw_key};
+
+// ---------------------------------------------------------------------- threads
+
+/// Something that only the thread may use that made it: OpenSSL wants what hangs on a session to be
+/// fit for all threads, but calls back on the thread of the handshake, and we have but one.
+pub(super) struct OnThisThread<T> {
+    value: ManuallyDrop<T>,
+    thread: ThreadId,
+}
+
+// SAFETY: on another thread the value can't be reached, and isn't dropped.
+unsafe impl<T> Send for OnThisThread<T> {}
+// SAFETY: as above; the thread that can reach it is always the same.
+unsafe impl<T> Sync for OnThisThread<T> {}
+
+impl<T> OnThisThread<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self { value: ManuallyDrop::new(value), thread: thread::current().id() }
+    }
+
+    /// The value, on its thread.
+    pub(super) fn get(&self) -> Option<&T> {
+        (thread::current().id() == self.thread).then_some(&*self.value)
+    }
+}
+
+impl<T> Drop for OnThisThread<T> {
+    fn drop(&mut self) {
+        if thread::current().id() == self.thread {
+            // SAFETY: dropped once, here, and not used again.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
+}
+
 // ---------------------------------------------------------------------- callbacks
+
+/// As Postfix 3.12: `trust_server_ccerts()`.
+unsafe extern "C" fn verify_callback(ctx: *mut sys::X509_STORE_CTX, _: *mut c_void) -> c_int {
+    const FOR_SERVERS: u32 = 1;
+    const FOR_CLIENTS: u32 = 2;
+    const PURPOSE_SERVER: c_int = 2;
+    const TRUST_SERVER: c_int = 3;
+    // SAFETY: OpenSSL passes a live verification, which owns the certificate.
+    let certificate = unsafe { X509_STORE_CTX_get0_cert(ctx) };
+    // SAFETY: the certificate is not null, and alive.
+    let usage =
+        (!certificate.is_null()).then(|| unsafe { X509_get_extended_key_usage(certificate) });
+    if usage.is_some_and(|usage| usage & (FOR_SERVERS | FOR_CLIENTS) == FOR_SERVERS) {
+        // SAFETY: the verification is alive, and owns its parameters.
+        let parameters = unsafe { X509_STORE_CTX_get0_param(ctx) };
+        // SAFETY: the parameters are alive; any purpose may be set.
+        unsafe { sys::X509_VERIFY_PARAM_set_purpose(parameters, PURPOSE_SERVER) };
+        // SAFETY: as above.
+        unsafe { X509_VERIFY_PARAM_set_trust(parameters, TRUST_SERVER) };
+    }
+    // SAFETY: the verification is alive; this is what OpenSSL does without a callback.
+    unsafe { sys::X509_verify_cert(ctx) }
+}
+
+/// As tls1.h says: what becomes of a name that a client asks for.
+unsafe extern "C" fn name_callback(ssl: *mut sys::SSL, alert: *mut c_int, _: *mut c_void) -> c_int {
+    const INTERNAL_ERROR: c_int = 80;
+    // SAFETY: OpenSSL passes a live session that nobody else uses.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    match sni::answer(ssl) {
+        Answer::Accepted => sys::SSL_TLSEXT_ERR_OK,
+        Answer::Declined => sys::SSL_TLSEXT_ERR_NOACK,
+        Answer::Failed => {
+            // SAFETY: OpenSSL passes room for the number of an alert.
+            unsafe { *alert = INTERNAL_ERROR };
+            sys::SSL_TLSEXT_ERR_ALERT_FATAL
+        }
+    }
+}
 
 /// No ticket can be made, or this one not be read.
 const TICKET_NO_KEY: c_int = -1;

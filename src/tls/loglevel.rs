@@ -4,7 +4,7 @@ use crate::text::split::{COMMA_SPACE, words};
 
 /// What smtpd_tls_loglevel asks to be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct LogMask(u16);
+pub struct LogMask(u16);
 
 impl LogMask {
     /// One line a handshake.
@@ -23,14 +23,15 @@ impl LogMask {
     const NONE: Self = Self(0);
     const LEVEL_2: Self = Self(Self::SUMMARY.0 | Self::VERBOSE.0 | Self::CACHE.0 | Self::DEBUG.0);
 
-    /// The words of `list` together. An unknown word makes it nothing, with a warning.
-    pub(super) fn parse(list: &[u8]) -> Self {
+    /// The words of `list`, which `parameter` has, together. An unknown word makes it nothing, with
+    /// a warning.
+    pub(super) fn parse(parameter: &str, list: &[u8]) -> Self {
         let mut mask = Self::NONE;
         for word in words(list, COMMA_SPACE) {
             match NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())) {
                 Some((_, bits)) => mask = mask.with(*bits),
                 None => {
-                    warning!("unknown smtpd_tls_loglevel value \"{}\" in \"{}\"", word, list);
+                    warning!("unknown {} value \"{}\" in \"{}\"", parameter, word, list);
                     return Self::NONE;
                 }
             }
@@ -84,18 +85,22 @@ mod tests {
     use super::*;
     use crate::log::captured;
 
+    fn parsed(list: &[u8]) -> LogMask {
+        LogMask::parse("smtpd_tls_loglevel", list)
+    }
+
     #[test]
     fn words_add_up() {
-        let mask = LogMask::parse(b"Summary, untrusted");
+        let mask = parsed(b"Summary, untrusted");
         assert_eq!(mask, LogMask::SUMMARY.with(LogMask::UNTRUSTED));
-        assert!(LogMask::parse(b"2").has(LogMask::DEBUG));
-        assert!(!LogMask::parse(b"1").has(LogMask::VERBOSE));
-        assert_eq!(LogMask::parse(b""), LogMask::NONE);
+        assert!(parsed(b"2").has(LogMask::DEBUG));
+        assert!(!parsed(b"1").has(LogMask::VERBOSE));
+        assert_eq!(parsed(b""), LogMask::NONE);
     }
 
     #[test]
     fn an_unknown_word_makes_it_nothing() {
-        assert_eq!(LogMask::parse(b"1,foo"), LogMask::NONE);
+        assert_eq!(parsed(b"1,foo"), LogMask::NONE);
         let expected = "warning: unknown smtpd_tls_loglevel value \"foo\" in \"1,foo\"";
         assert_eq!(captured::take(), [expected]);
     }

@@ -11,6 +11,7 @@ mod ffi;
 mod files;
 mod groups;
 pub(crate) mod inspect;
+mod levels;
 mod loglevel;
 mod names;
 mod peer;
@@ -19,6 +20,7 @@ mod renewal;
 mod server;
 mod session;
 mod settings;
+mod sni;
 mod sound;
 mod summary;
 mod switches;
@@ -26,6 +28,7 @@ mod switches;
 mod tests;
 
 pub use accept::HandshakeFailed;
+pub use loglevel::LogMask;
 pub use names::Names;
 pub use renewal::Renewal;
 pub use server::TlsServer;
@@ -44,6 +47,8 @@ pub struct Algorithm {
     pub bits: u32,
     /// Digest of a signature: `SHA256`.
     pub digest: Option<String>,
+    /// The key was shown without a certificate (RFC 7250).
+    pub raw: bool,
 }
 
 /// What a handshake came to, and what the client proved.
@@ -63,10 +68,14 @@ pub struct TlsFacts {
     pub server_signature: Option<Algorithm>,
     /// The client's signature (TLS 1.3).
     pub client_signature: Option<Algorithm>,
+    /// The name that the client asked for, and that has certificates (tls_server_sni_maps).
+    pub server_name: Option<Vec<u8>>,
     /// The session goes on from an earlier one.
     pub resumed: bool,
     /// The client showed a certificate.
     pub has_certificate: bool,
+    /// The client showed a key without a certificate (RFC 7250), which is never trusted by itself.
+    pub has_raw_key: bool,
     /// The certificate's chain was verified.
     pub trusted: bool,
     /// Common name of the client, checked; may be empty.
@@ -79,4 +88,13 @@ pub struct TlsFacts {
     pub key_fingerprint: Option<Vec<u8>>,
     /// The certificate's names; none where its chain was not verified.
     pub names: Names,
+    /// The digest of the fingerprints, as main.cf calls it.
+    pub digest: Vec<u8>,
+}
+
+impl TlsFacts {
+    /// Whether the client showed a certificate, or a key without one.
+    pub fn has_credential(&self) -> bool {
+        self.has_certificate || self.has_raw_key
+    }
 }

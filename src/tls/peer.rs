@@ -2,6 +2,7 @@
 
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
+use openssl::pkey::{PKeyRef, Public};
 use openssl::ssl::SslRef;
 use openssl::x509::{
     X509, X509NameRef, X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult,
@@ -36,9 +37,13 @@ pub(super) fn verified(good: bool, chain: &mut X509StoreContextRef) -> bool {
         }
     }
     if connection.log.has(LogMask::VERBOSE) {
+        let namaddr = &connection.namaddr;
+        if certificate.is_none() && ffi::is_raw_key(chain) {
+            info!("{}: verify={} raw public key", namaddr, u8::from(good));
+            return true;
+        }
         let subject =
             certificate.map_or(b"<unknown>".to_vec(), |it| ffi::one_line(it.subject_name()));
-        let namaddr = &connection.namaddr;
         info!("{}: depth={} verify={} subject={}", namaddr, depth, u8::from(good), subject);
     }
     true
@@ -154,6 +159,12 @@ pub(super) fn certificate_fingerprint(
     digest: MessageDigest,
 ) -> Option<Vec<u8>> {
     let digest = certificate.digest(digest).ok()?;
+    Some(Fingerprint::of_digest(&digest).text())
+}
+
+/// The fingerprint of a key that came without a certificate.
+pub(super) fn raw_key_fingerprint(key: &PKeyRef<Public>, digest: MessageDigest) -> Option<Vec<u8>> {
+    let digest = openssl::hash::hash(digest, &key.public_key_to_der().ok()?).ok()?;
     Some(Fingerprint::of_digest(&digest).text())
 }
 

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -21,17 +22,25 @@ use openssl::x509::X509;
 use super::certificates::{Pair, load_chains};
 use super::ffi::{self, ConfigFile, InitError};
 use super::files::{File, as_path, why};
+use super::levels::LogLevels;
 use super::loglevel::LogMask;
 use super::protocols::Protocols;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
+use super::sni::Names;
 use super::{Switches, peer, sound};
 use crate::config::Config;
+use crate::log::Fatal;
 use crate::stream::log_library_errors;
+use crate::table::Opener;
 
 /// TLS as a server has it.
 pub struct TlsServer {
     pub(super) settings: Settings,
+    /// Certificates by name.
+    pub(super) names: Option<Rc<Names>>,
+    /// What is logged of single clients.
+    pub(super) levels: Option<LogLevels>,
     tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
@@ -67,12 +76,20 @@ impl TlsServer {
     pub fn prepare(
         config: &Config,
         switches: &Switches,
+        opener: &mut Opener,
         tlsmgr: Box<dyn SessionKeeper>,
-    ) -> Option<Self> {
-        Self::with(Settings::of(config, switches)?, tlsmgr)
+    ) -> Result<Option<Self>, Fatal> {
+        let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
+        let names = Names::open(config, opener, settings.newer.shows_all_names)?;
+        let levels = LogLevels::open(config, opener, &settings.newer.loglevel_maps)?;
+        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, ..server }))
     }
 
-    pub(super) fn with(settings: Settings, tlsmgr: Box<dyn SessionKeeper>) -> Option<Self> {
+    pub(super) fn with(
+        settings: Settings,
+        names: Option<Rc<Names>>,
+        tlsmgr: Box<dyn SessionKeeper>,
+    ) -> Option<Self> {
         if settings.log.has(LogMask::VERBOSE) {
             info!("initializing the server-side TLS engine");
         }
@@ -85,7 +102,7 @@ impl TlsServer {
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
         };
-        Some(Self { settings, tlsmgr, state: RefCell::new(state) })
+        Some(Self { settings, names, levels: None, tlsmgr, state: RefCell::new(state) })
     }
 
     /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is
@@ -268,8 +285,9 @@ fn build(
     ctx.set_verify_depth(settings.verify_depth.saturating_add(1));
     let policy = locked(tlsmgr).policy().filter(|policy| policy.timeout > 0);
     let cipher = set_options(&mut ctx, settings, policy, protocols);
-    if settings.log.has(LogMask::DEBUG) {
-        ffi::log_states(&mut ctx);
+    if settings.newer.raw_key_of_server && !ffi::offer_raw_key(&mut ctx) {
+        warning!("Failed to enable server to client raw public key support");
+        log_library_errors(&ErrorStack::get());
     }
     let loaded = load_ca(&mut ctx, settings, files, proven)
         && load_certificates(&mut ctx, settings, files, proven);
@@ -283,6 +301,7 @@ fn build(
         settings.groups.set(&mut ctx);
     }
     set_verification(&mut ctx, settings, files);
+    ffi::set_name_callback(&mut ctx);
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
     let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);
@@ -431,6 +450,9 @@ fn set_verification(ctx: &mut SslContextBuilder, settings: &Settings, files: &Fi
     }
     let once = SslVerifyMode::from_bits_retain(VERIFY_CLIENT_ONCE);
     ctx.set_verify_callback(SslVerifyMode::PEER | once, peer::verified);
+    if settings.newer.trust_servers {
+        ffi::trust_servers(ctx);
+    }
     let Some(ca) = &files.ca else { return };
     // Which certificates we would believe; clever clients choose by it.
     let certificates = match &ca.bytes {

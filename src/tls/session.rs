@@ -20,6 +20,7 @@ use openssl::ssl::{Ssl, SslRef, SslSession, SslSessionRef};
 use super::ffi;
 use super::loglevel::LogMask;
 use super::peer::VerifyError;
+use super::sni::Asked;
 use crate::ipc::tlsmgr;
 use crate::stream::log_library_errors;
 
@@ -194,12 +195,13 @@ pub(super) struct Connection {
     pub(super) sessions: Arc<Sessions>,
     pub(super) ticketed: AtomicBool,
     pub(super) error: Mutex<Option<VerifyError>>,
+    pub(super) asked: Asked,
 }
 
 impl Connection {
-    pub(super) fn new(log: LogMask, namaddr: &[u8], sessions: Arc<Sessions>) -> Self {
-        let namaddr = namaddr.to_ascii_lowercase();
-        Self { log, namaddr, sessions, ticketed: AtomicBool::new(false), error: Mutex::default() }
+    pub(super) fn new(log: LogMask, namaddr: &[u8], sessions: Arc<Sessions>, asked: Asked) -> Self {
+        let (namaddr, ticketed) = (namaddr.to_ascii_lowercase(), AtomicBool::new(false));
+        Self { log, namaddr, sessions, ticketed, error: Mutex::default(), asked }
     }
 
     /// Hangs this on `ssl`.

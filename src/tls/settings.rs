@@ -22,6 +22,33 @@ pub(super) enum Certificates {
     Pairs(Vec<(&'static str, Vec<u8>, Vec<u8>)>),
 }
 
+/// What only newer releases of Postfix do: the dialect of 3.7 has none of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Newer {
+    /// The server may show its key without a certificate (3.9).
+    pub(super) raw_key_of_server: bool,
+    /// So may clients: smtpd_tls_enable_rpk (3.9).
+    pub(super) raw_keys_of_clients: bool,
+    /// A certificate for servers only is good for a client: tls_trust_server_ccerts (3.12).
+    pub(super) trust_servers: bool,
+    /// A name that a client asks for is shown though it has no certificates (3.12).
+    pub(super) shows_all_names: bool,
+    /// smtpd_tls_loglevel_maps (3.12).
+    pub(super) loglevel_maps: Vec<u8>,
+}
+
+impl Newer {
+    fn of(config: &Config) -> Self {
+        Self {
+            raw_key_of_server: config.does(Change::RawKeyOffered),
+            raw_keys_of_clients: config.smtpd_tls_enable_rpk,
+            trust_servers: config.tls_trust_server_ccerts,
+            shows_all_names: config.does(Change::AllNamesShown),
+            loglevel_maps: config.smtpd_tls_loglevel_maps.clone(),
+        }
+    }
+}
+
 /// All that a server needs to know, in plain values.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -57,6 +84,7 @@ pub(super) struct Settings {
     /// `timeout` is for the whole handshake, not for each wait.
     pub(super) deadline: bool,
     pub(super) await_close: bool,
+    pub(super) newer: Newer,
 }
 
 impl Settings {
@@ -72,7 +100,7 @@ impl Settings {
         };
         Some(Self {
             release: config.release,
-            log: LogMask::parse(&config.smtpd_tls_loglevel),
+            log: LogMask::parse("smtpd_tls_loglevel", &config.smtpd_tls_loglevel),
             service: config.service_name.clone(),
             certificates,
             ca_file: config.smtpd_tls_CAfile.clone(),
@@ -99,6 +127,7 @@ impl Settings {
             timeout: config.smtpd_starttls_timeout,
             deadline: config.smtpd_per_request_deadline,
             await_close: !config.tls_fast_shutdown_enable,
+            newer: Newer::of(config),
         })
     }
 

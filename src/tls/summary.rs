@@ -7,14 +7,22 @@ impl TlsFacts {
     /// The line that says all: `Anonymous TLS connection established from name[addr]: TLSv1.3 with
     /// cipher …`.
     pub(super) fn summary(&self, namaddr: &[u8]) -> Vec<u8> {
-        let trust = match (self.has_certificate, self.trusted) {
+        let trust = match (self.has_credential(), self.trusted) {
             (false, _) => "Anonymous",
             (true, false) => "Untrusted",
             (true, true) => "Trusted",
         };
-        let mut line = fill!("{} TLS connection established from {}: ", trust, namaddr);
+        let mut line = fill!("{} TLS connection established from {}", trust, namaddr);
+        if let Some(name) = &self.server_name {
+            line.extend(fill!(" to {}", name));
+        }
+        line.extend_from_slice(b": ");
         line.extend_from_slice(self.cipher_words().as_bytes());
-        for words in [self.key_exchange_words(), self.server_words(), self.client_words()] {
+        let signatures = [
+            self.server_signature.as_ref().map(|it| it.signed("server", true)),
+            self.client_signature.as_ref().map(|it| it.signed("client", true)),
+        ];
+        for words in [self.key_exchange_words()].into_iter().chain(signatures) {
             line.extend_from_slice(words.unwrap_or_default().as_bytes());
         }
         line
@@ -60,6 +68,10 @@ impl TlsFacts {
     }
 
     fn client_line(&self, asked: bool) -> Vec<u8> {
+        if self.has_raw_key {
+            let fingerprint = self.key_fingerprint.as_deref().unwrap_or_default();
+            return fill!("\t(Client RPK {} digest {})", self.digest, fingerprint);
+        }
         if !self.has_certificate {
             return match asked {
                 true => b"\t(Client did not present a certificate)".to_vec(),
@@ -83,29 +95,37 @@ impl TlsFacts {
     }
 
     fn server_words(&self) -> Option<String> {
-        self.server_signature.as_ref().map(|it| it.signed("server"))
+        self.server_signature.as_ref().map(|it| it.signed("server", false))
     }
 
     fn client_words(&self) -> Option<String> {
-        self.client_signature.as_ref().map(|it| it.signed("client"))
+        self.client_signature.as_ref().map(|it| it.signed("client", false))
     }
 }
 
 impl Algorithm {
-    fn signed(&self, by: &str) -> String {
+    /// Who signed how. Only the log tells of a key without a certificate of which nothing is known
+    /// but that.
+    fn signed(&self, by: &str, for_log: bool) -> String {
         let digest = match &self.digest {
             Some(digest) => format!(" {by}-digest {digest}"),
             None => String::new(),
         };
-        format!(" {by}-signature {self}{digest}")
+        let raw = match (self.raw && for_log, &self.curve, self.bits) {
+            (true, None, 0) => " (raw public key)",
+            _ => "",
+        };
+        format!(" {by}-signature {self}{raw}{digest}")
     }
 }
 
 impl std::fmt::Display for Algorithm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.curve, self.bits) {
+            (Some(curve), _) if self.raw => write!(f, "{} ({curve} raw public key)", self.name),
             (Some(curve), _) => write!(f, "{} ({curve})", self.name),
             (None, 0) => write!(f, "{}", self.name),
+            (None, bits) if self.raw => write!(f, "{} ({bits} bit raw public key)", self.name),
             (None, bits) => write!(f, "{} ({bits} bits)", self.name),
         }
     }
@@ -142,7 +162,7 @@ mod tests {
 
     fn algorithm(name: &str, curve: Option<&str>, bits: u32, digest: Option<&str>) -> Algorithm {
         let (curve, digest) = (curve.map(str::to_owned), digest.map(str::to_owned));
-        Algorithm { name: name.to_owned(), curve, bits, digest }
+        Algorithm { name: name.to_owned(), curve, bits, digest, raw: false }
     }
 
     fn tls13() -> TlsFacts {
@@ -253,6 +273,39 @@ mod tests {
                 "\t(Client CN \"rsa client (x) ? y\", Issuer \"one (two)\" (not verified))",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_without_a_certificate_is_called_so() {
+        let raw = |curve, bits| Algorithm { raw: true, ..algorithm("KEY", curve, bits, None) };
+        let facts = TlsFacts {
+            has_raw_key: true,
+            server_signature: Some(raw(Some("prime256v1"), 0)),
+            client_signature: Some(raw(None, 2048)),
+            key_fingerprint: Some(b"AA:BB".to_vec()),
+            digest: b"sha256".to_vec(),
+            ..tls13()
+        };
+        let line = String::from_utf8(facts.summary(b"a[1]")).unwrap();
+        assert!(line.starts_with("Untrusted TLS connection established from a[1]: "));
+        assert!(line.ends_with(
+            " server-signature KEY (prime256v1 raw public key) \
+             client-signature KEY (2048 bit raw public key)"
+        ));
+        let lines = text(&facts.received(true));
+        assert_eq!(lines[2], "\t client-signature KEY (2048 bit raw public key))");
+        assert_eq!(lines[3], "\t(Client RPK sha256 digest AA:BB)");
+        let nothing = TlsFacts { client_signature: Some(raw(None, 0)), ..facts };
+        let line = String::from_utf8(nothing.summary(b"a[1]")).unwrap();
+        assert!(line.ends_with(" client-signature KEY (raw public key)"));
+        assert_eq!(text(&nothing.received(true))[2], "\t client-signature KEY)");
+    }
+
+    #[test]
+    fn the_name_that_was_asked_for_stands_in_the_summary() {
+        let facts = TlsFacts { server_name: Some(b"MX.test".to_vec()), ..tls13() };
+        let line = String::from_utf8(facts.summary(b"a[1]")).unwrap();
+        assert!(line.starts_with("Anonymous TLS connection established from a[1] to MX.test: TLS"));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Handshakes in process: a client on a thread, over a socket pair.
 
+mod hostile;
+mod names;
+mod raw_keys;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -26,7 +30,7 @@ use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 use super::groups::Groups;
 use super::loglevel::LogMask;
 use super::server::TlsServer;
-use super::settings::{Certificates, Settings};
+use super::settings::{Certificates, Newer, Settings};
 use super::{CachePolicy, HandshakeFailed, SessionKeeper, TlsFacts, ffi};
 use crate::config::Config;
 use crate::config::dialect::Release;
@@ -207,7 +211,7 @@ impl Pki {
     fn settings(&self) -> Settings {
         Settings {
             release: Release::DEFAULT,
-            log: LogMask::parse(b"1"),
+            log: log_level(b"1"),
             service: b"smtp".to_vec(),
             certificates: Certificates::Pairs(vec![(
                 "RSA",
@@ -238,6 +242,7 @@ impl Pki {
             timeout: Duration::from_secs(20),
             deadline: false,
             await_close: false,
+            newer: Newer::default(),
         }
     }
 
@@ -246,13 +251,13 @@ impl Pki {
         Settings {
             ask: true,
             ca_file: self.path("ca.pem"),
-            log: LogMask::parse(b"1, untrusted"),
+            log: log_level(b"1, untrusted"),
             ..self.settings()
         }
     }
 
     fn server(&self) -> TlsServer {
-        TlsServer::with(self.settings(), Box::new(FakeTlsmgr::default())).unwrap()
+        TlsServer::with(self.settings(), None, Box::new(FakeTlsmgr::default())).unwrap()
     }
 }
 
@@ -325,11 +330,15 @@ fn session(server: &TlsServer, client: &Client) -> (Result<TlsFacts, HandshakeFa
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        let facts = server.accept(&mut stream, NAMADDR);
+        let facts = server.accept(&mut stream, NAMADDR, server.settings.log);
         let _ = stream.write(b"250 ok\r\n");
         stream.close();
         (facts, talk.join().unwrap())
     })
+}
+
+fn log_level(words: &[u8]) -> LogMask {
+    LogMask::parse("smtpd_tls_loglevel", words)
 }
 
 fn log() -> Vec<String> {
@@ -385,8 +394,8 @@ fn rsa_keys_and_other_curves_are_named() {
 #[test]
 fn at_level_0_nothing_is_said() {
     let pki = Pki::new();
-    let settings = Settings { log: LogMask::parse(b"0"), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let settings = Settings { log: log_level(b"0"), ..pki.settings() };
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     session(&server, &Client::tls13()).0.unwrap();
     assert_eq!(log(), Vec::<String>::new());
 }
@@ -394,8 +403,8 @@ fn at_level_0_nothing_is_said() {
 #[test]
 fn at_level_2_each_step_is_said() {
     let pki = Pki::new();
-    let settings = Settings { log: LogMask::parse(b"2"), ..pki.asking() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let settings = Settings { log: log_level(b"2"), ..pki.asking() };
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let client = Client::with_certificate(&pki.client(&Shape::of("roaming user")));
     session(&server, &client).0.unwrap();
     let mut log = log();
@@ -438,7 +447,7 @@ fn at_level_2_each_step_is_said() {
 
 /// A session with a server that asks; the log without the line that sums up.
 fn shown(pki: &Pki, certificate: &(X509, PKey<Private>)) -> (TlsFacts, Vec<String>) {
-    let server = TlsServer::with(pki.asking(), Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(pki.asking(), None, Box::new(FakeTlsmgr::default())).unwrap();
     let (facts, _) = session(&server, &Client::with_certificate(certificate));
     let facts = facts.unwrap();
     let mut log = log();
@@ -517,6 +526,20 @@ fn an_untrusted_certificate_is_served_and_explained() {
 }
 
 #[test]
+fn a_certificate_for_servers_can_be_trusted_too() {
+    let pki = Pki::new();
+    let client = pki.client(&Shape { server_only: true, ..Shape::of("a server") });
+    for trust_servers in [false, true] {
+        let newer = Newer { trust_servers, ..Newer::default() };
+        let settings = Settings { newer, ..pki.asking() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        let (facts, _) = session(&server, &Client::with_certificate(&client));
+        assert_eq!(facts.unwrap().trusted, trust_servers);
+        assert_eq!(log()[0].contains("not designated for use as a client"), !trust_servers);
+    }
+}
+
+#[test]
 fn a_chain_may_be_too_long() {
     let pki = Pki::new();
     let mut issuer = pki.ca.clone();
@@ -538,7 +561,7 @@ fn a_chain_may_be_too_long() {
             }
         });
         let settings = Settings { verify_depth, ..pki.asking() };
-        let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
         let facts = session(&server, &client).0.unwrap();
         assert_eq!(facts.trusted, trusted, "{verify_depth}");
     }
@@ -581,8 +604,8 @@ fn an_issuer_without_common_name_shows_its_organization() {
 #[test]
 fn who_must_show_a_certificate_hears_why_it_is_not_trusted() {
     let pki = Pki::new();
-    let settings = Settings { require: true, log: LogMask::parse(b"1"), ..pki.asking() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let settings = Settings { require: true, log: log_level(b"1"), ..pki.asking() };
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let key = ec_key();
     let certificate = (Shape::of("me").sign(&key, None), key);
     let (facts, _) = session(&server, &Client::with_certificate(&certificate));
@@ -600,8 +623,8 @@ fn a_ticket_lets_a_session_go_on() {
     let certificate = pki.client(&Shape::of("roaming user"));
     let tlsmgr = FakeTlsmgr::default();
     for max in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
-        let settings = Settings { log: LogMask::parse(b"1, cache"), ..pki.asking() };
-        let server = TlsServer::with(settings.clone(), Box::new(tlsmgr.clone())).unwrap();
+        let settings = Settings { log: log_level(b"1, cache"), ..pki.asking() };
+        let server = TlsServer::with(settings.clone(), None, Box::new(tlsmgr.clone())).unwrap();
         let client = Client::new(|context| {
             context.set_certificate(&certificate.0).unwrap();
             context.set_private_key(&certificate.1).unwrap();
@@ -612,7 +635,7 @@ fn a_ticket_lets_a_session_go_on() {
         let expires = i64::MAX / 2;
         assert_eq!(log()[0], format!("{n}: Issuing session ticket, key expiration: {expires}"));
         // Another process of the same service.
-        let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
         let (facts, talk) = session(&server, &client);
         assert!(talk.unwrap().1);
         let facts = facts.unwrap();
@@ -636,10 +659,10 @@ fn a_ticket_of_another_service_is_not_taken() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     for client in [Client::tls13(), Client::tls12()] {
-        let server = TlsServer::with(pki.settings(), Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(pki.settings(), None, Box::new(tlsmgr.clone())).unwrap();
         session(&server, &client).0.unwrap();
         let settings = Settings { service: b"submission".to_vec(), ..pki.settings() };
-        let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
         let (facts, talk) = session(&server, &client);
         assert_eq!(talk.map(|(_, reused)| reused), Ok(false));
         assert!(!facts.unwrap().resumed);
@@ -651,8 +674,8 @@ fn without_tickets_the_cache_lets_a_session_go_on() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     let settings =
-        Settings { ticket_cipher: Vec::new(), log: LogMask::parse(b"1, cache"), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+        Settings { ticket_cipher: Vec::new(), log: log_level(b"1, cache"), ..pki.settings() };
+    let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
     let client = Client::tls12();
     session(&server, &client).0.unwrap();
     let id =
@@ -676,7 +699,7 @@ fn rotten_bytes_in_the_cache_are_no_session() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
     let settings = Settings { ticket_cipher: Vec::new(), ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(tlsmgr.clone())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(tlsmgr.clone())).unwrap();
     let client = Client::tls12();
     session(&server, &client).0.unwrap();
     for session in tlsmgr.cache.lock().unwrap().values_mut() {
@@ -695,7 +718,7 @@ fn failed(server: &TlsServer, bytes: &[u8], then: impl FnOnce(UnixStream)) -> Sm
     let mut stream = stream(ours);
     theirs.write_all(bytes).unwrap();
     then(theirs);
-    assert_eq!(server.accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+    assert_eq!(server.accept(&mut stream, NAMADDR, server.settings.log), Err(HandshakeFailed));
     stream
 }
 
@@ -740,7 +763,7 @@ fn a_client_that_says_nothing_times_out() {
     let pki = Pki::new();
     for deadline in [false, true] {
         let settings = Settings { timeout: Duration::ZERO, deadline, ..pki.settings() };
-        let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
         let mut kept = None;
         let stream = failed(&server, b"", |socket| kept = Some(socket));
         assert_eq!(stream.ended(), Some(StreamEnd::Timeout));
@@ -769,7 +792,9 @@ fn after_a_failure_nothing_is_written() {
     let (mut client, ours) = UnixStream::pair().unwrap();
     let mut stream = stream(ours);
     client.write_all(b"junk\r\n").unwrap();
-    assert_eq!(pki.server().accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+    let server = pki.server();
+    let log = server.settings.log;
+    assert_eq!(server.accept(&mut stream, NAMADDR, log), Err(HandshakeFailed));
     stream.write(b"421 x\r\n").unwrap();
     assert!(stream.flush().is_err());
     stream.close();
@@ -795,7 +820,7 @@ fn what_came_in_clear_before_the_handshake_does_not_count() {
             tls.write_all(b"NOOP\r\n").unwrap();
             tls.shutdown().unwrap();
         });
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         assert_eq!(stream.unread(), b"");
         assert_eq!(stream.read_line(&mut line, 100), Ok(Line::Complete));
         assert_eq!(line, b"NOOP\r\n");
@@ -813,8 +838,8 @@ fn a_second_handshake_on_a_stream_fails() {
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
-        assert_eq!(server.accept(&mut stream, NAMADDR), Err(HandshakeFailed));
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
+        assert_eq!(server.accept(&mut stream, NAMADDR, server.settings.log), Err(HandshakeFailed));
         drop(stream);
         let _ = talk.join().unwrap();
     });
@@ -840,7 +865,7 @@ fn pending_sees_into_tls_and_never_waits() {
             wait.recv().unwrap();
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         assert!(!stream.pending());
         go.send(()).unwrap();
         ready.recv().unwrap();
@@ -862,7 +887,7 @@ fn a_client_that_took_too_long_can_still_be_told() {
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.be_patient(Patience::PerTransfer(Duration::ZERO));
         assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
         stream.forget_end();
@@ -876,7 +901,7 @@ fn a_client_that_took_too_long_can_still_be_told() {
 fn with_fast_shutdown_off_the_goodbye_of_the_client_is_awaited() {
     let pki = Pki::new();
     let settings = Settings { await_close: true, ..pki.settings() };
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default())).unwrap();
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let client = Client::tls13();
     let said = std::sync::atomic::AtomicBool::new(false);
@@ -888,7 +913,7 @@ fn with_fast_shutdown_off_the_goodbye_of_the_client_is_awaited() {
             tls.shutdown().unwrap();
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.close();
         assert!(said.load(Ordering::SeqCst));
     });
@@ -909,7 +934,7 @@ fn a_broken_record_ends_the_stream_with_a_warning() {
             drop(tls);
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         captured::take();
         assert_eq!(stream.fill(), Err(StreamEnd::Lost));
         stream.close();
@@ -933,7 +958,7 @@ fn much_passes_both_ways() {
             back
         });
         let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR).unwrap();
+        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
         stream.expect_much(true);
         let mut all = Vec::new();
         while all.len() < much.len() {
@@ -951,7 +976,7 @@ fn much_passes_both_ways() {
 // ---------------------------------------------------------------------- configuration
 
 fn prepared(settings: Settings) -> (Option<TlsServer>, Vec<String>) {
-    let server = TlsServer::with(settings, Box::new(FakeTlsmgr::default()));
+    let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default()));
     (server, log())
 }
 
@@ -968,7 +993,7 @@ fn sound_files_wait_for_the_first_client() {
 fn without_tlsmgr_there_is_no_tls() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { absent: true, ..FakeTlsmgr::default() };
-    let server = TlsServer::with(pki.settings(), Box::new(tlsmgr)).unwrap();
+    let server = TlsServer::with(pki.settings(), None, Box::new(tlsmgr)).unwrap();
     assert!(!server.ready());
     let expected = "warning: no entropy for TLS key generation: disabling TLS support";
     assert_eq!(log(), [expected]);
@@ -1191,7 +1216,8 @@ fn a_wrong_cipher_list_is_said_at_each_handshake() {
     let server = server.unwrap();
     for _ in 0..2 {
         let (_client, ours) = UnixStream::pair().unwrap();
-        assert_eq!(server.accept(&mut stream(ours), NAMADDR), Err(HandshakeFailed));
+        let log = server.settings.log;
+        assert_eq!(server.accept(&mut stream(ours), NAMADDR, log), Err(HandshakeFailed));
         let log = captured::take();
         let n = "client.example[192.0.2.1]";
         assert_eq!(log[0], format!("warning: {n}: error setting cipher grade: \"high\""));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use openssl::ssl::{ShutdownState, SslStream};
 
-use crate::support::handshake::{self, Handshakes};
+use crate::support::handshake::{self, Cut, Handshakes};
 use crate::support::transcript::{self, Session, Step, Tls};
 
 /// Longest wait for a reply.
@@ -31,7 +31,7 @@ pub(crate) struct Player<'p> {
 
 enum Line {
     Plain(UnixStream),
-    Tls(SslStream<UnixStream>),
+    Tls(SslStream<Cut<UnixStream>>),
     Gone,
 }
 

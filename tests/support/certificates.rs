@@ -1,5 +1,8 @@
 //! Keys and certificates of the private world: a CA, the server, and clients of all kinds.
 
+#[path = "shapes.rs"]
+mod shapes;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -63,10 +66,13 @@ const LEAVES: &[Leaf] = &[
 /// Those whose fingerprints stand in the file `relay_clientcerts`.
 const LISTED: &[&str] = &["listed", "listed-rsa", "self", "expired", "serveronly"];
 
+/// Words of transcripts, and what they stand for.
+pub(crate) type Words = Vec<(String, String)>;
+
 /// Makes all of them in `directory`; gives the words that transcripts may use:
 /// `@fingerprint.NAME@` and `@pubkey.NAME@` (SHA-256), `@fingerprint-sha1.NAME@` and
 /// `@pubkey-sha1.NAME@`.
-pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
+pub(crate) fn make(directory: &Path) -> Result<Words, Box<dyn std::error::Error>> {
     fs::create_dir(directory)?;
     let ca_key = ec_key()?;
     let ca_name = name(Some("Test CA"))?;
@@ -105,22 +111,35 @@ pub(crate) fn make(directory: &Path) -> Result<Vec<(String, String)>, Box<dyn st
         fs::write(directory.join(format!("{}.pem", leaf.name)), &pem)?;
         fs::write(directory.join(format!("{}.key", leaf.name)), &key_pem)?;
         fs::write(directory.join(format!("{}.chain", leaf.name)), [key_pem, pem].concat())?;
-        let (fingerprint, pubkey) = fingerprints(&certificate, &key, MessageDigest::sha256())?;
+        let of_leaf = words_of(leaf.name, &certificate, &key)?;
         if LISTED.contains(&leaf.name) {
-            writeln!(listed, "{fingerprint} {}", leaf.name)?;
+            writeln!(listed, "{} {}", of_leaf[0].1, leaf.name)?;
         }
-        words.push((format!("@fingerprint.{}@", leaf.name), fingerprint));
-        words.push((format!("@pubkey.{}@", leaf.name), pubkey));
-        let (fingerprint, pubkey) = fingerprints(&certificate, &key, MessageDigest::sha1())?;
-        words.push((format!("@fingerprint-sha1.{}@", leaf.name), fingerprint));
-        words.push((format!("@pubkey-sha1.{}@", leaf.name), pubkey));
+        words.extend(of_leaf);
     }
+    shapes::make(directory, (&ca, &ca_key), &mut words)?;
     fs::write(directory.join("relay_clientcerts"), listed)?;
     fs::write(directory.join("garbage.pem"), "not a certificate\n")?;
     Ok(words)
 }
 
-fn begin(
+/// The words about a certificate; its own fingerprint comes first.
+pub(crate) fn words_of(
+    name: &str,
+    certificate: &X509,
+    key: &PKey<Private>,
+) -> Result<Words, Box<dyn std::error::Error>> {
+    let (fingerprint, pubkey) = fingerprints(certificate, key, MessageDigest::sha256())?;
+    let (old, old_pubkey) = fingerprints(certificate, key, MessageDigest::sha1())?;
+    Ok(vec![
+        (format!("@fingerprint.{name}@"), fingerprint),
+        (format!("@pubkey.{name}@"), pubkey),
+        (format!("@fingerprint-sha1.{name}@"), old),
+        (format!("@pubkey-sha1.{name}@"), old_pubkey),
+    ])
+}
+
+pub(crate) fn begin(
     subject: &X509Name,
     key: &PKey<Private>,
     days: (i32, i32),
@@ -153,7 +172,7 @@ fn name(common_name: Option<&str>) -> Result<X509Name, ErrorStack> {
     Ok(builder.build())
 }
 
-fn ec_key() -> Result<PKey<Private>, ErrorStack> {
+pub(crate) fn ec_key() -> Result<PKey<Private>, ErrorStack> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
     PKey::from_ec_key(EcKey::generate(&group)?)
 }

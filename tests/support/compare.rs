@@ -81,10 +81,13 @@ pub(crate) struct Difference {
     pub(crate) reason: String,
     /// The lines `- theirs` and `+ ours`.
     pub(crate) lines: Vec<String>,
+    /// The first releases of each branch in which theirs is as ours.
+    mended: Vec<String>,
 }
 
 impl Known {
-    /// Reads `known.txt`: `[transcript]`, lines of reason, lines with `- ` or `+ `.
+    /// Reads `known.txt`: `[transcript]`, lines of reason, lines with `- ` or `+ `, and `mended:` with
+    /// the releases in which there is no difference any more.
     pub(crate) fn parse(text: &str) -> Result<Known, String> {
         let mut known = Known::default();
         let mut name = String::new();
@@ -99,6 +102,8 @@ impl Known {
             let entry = known.0.get_mut(&name).ok_or("a line before the first [transcript]")?;
             if line.starts_with("- ") || line.starts_with("+ ") {
                 entry.lines.push(line.to_owned());
+            } else if let Some(releases) = line.strip_prefix("mended: ") {
+                entry.mended.extend(releases.split_whitespace().map(str::to_owned));
             } else {
                 entry.reason.push_str(line.trim());
                 entry.reason.push(' ');
@@ -110,6 +115,12 @@ impl Known {
         }
     }
 
+    /// Those that are there beside this release of Postfix.
+    pub(crate) fn beside(mut self, release: &str) -> Known {
+        self.0.retain(|_, entry| !is_mended(&entry.mended, release));
+        self
+    }
+
     pub(crate) fn of(&self, name: &str) -> Option<&Difference> {
         self.0.get(name)
     }
@@ -117,4 +128,20 @@ impl Known {
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
+}
+
+/// Whether `release` is one of `mended`, later in one of their branches, or of a later branch.
+fn is_mended(mended: &[String], release: &str) -> bool {
+    let (branch, patch) = parts(release);
+    let mended: Vec<_> = mended.iter().map(|first| parts(first)).collect();
+    mended.iter().any(|(other, first)| *other == branch && patch >= *first)
+        || mended.iter().map(|(other, _)| *other).max().is_some_and(|last| branch > last)
+}
+
+/// Branch and patch of `3.10.13` or `3.12-20260821`, which is newer than all of its branch.
+fn parts(release: &str) -> ((u32, u32), u32) {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let mut words = release.split(['.', '-']);
+    let branch = (number(words.next()).unwrap_or(0), number(words.next()).unwrap_or(0));
+    (branch, number(words.next()).unwrap_or(0))
 }

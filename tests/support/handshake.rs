@@ -1,7 +1,7 @@
 //! The client's side of TLS handshakes, as a transcript describes them.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ impl Handshakes {
         stream: S,
         how: &Tls,
         directory: &Path,
-    ) -> Result<SslStream<S>, Box<dyn Error>> {
+    ) -> Result<SslStream<Cut<S>>, Box<dyn Error>> {
         let context = match self.context.take().filter(|_| how.resume) {
             Some(context) => context,
             None => self.context(how, directory)?,
@@ -41,6 +41,7 @@ impl Handshakes {
             unsafe { ssl.set_session(&session)? };
         }
         self.context = Some(context);
+        let stream = Cut { stream, left: how.cut.unwrap_or(usize::MAX) };
         Ok(ssl.connect(stream).map_err(|_| "handshake failed")?)
     }
 
@@ -68,6 +69,39 @@ impl Handshakes {
             }
         });
         Ok(builder.build())
+    }
+}
+
+/// A connection that is gone when so many bytes were sent.
+pub(crate) struct Cut<S> {
+    pub(crate) stream: S,
+    left: usize,
+}
+
+impl<S: Read> Read for Cut<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else {
+            self.stream.read(buffer)
+        }
+    }
+}
+
+impl<S: Write> Write for Cut<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let sent = self.stream.write(&bytes[..bytes.len().min(self.left)])?;
+        if self.left < usize::MAX {
+            self.left -= sent;
+        }
+        Ok(sent)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -25,6 +25,7 @@ const RULES: &[(&str, &str)] = &[
     (r"(session )[0-9A-F]{40,}(?:&\w=[0-9A-Za-z]+)+", "SESSION"),
     (r"(TLS library problem: error:.*:)[^ :]+\.c:\d+:", "PLACE:"),
     (r"(/(?:incoming|hold|deferred|active)/)[0-9A-Za-z/]+", "QUEUE-ID"),
+    (r"(PREGREET \d+ after )\d+(?:\.\d+)?", "SECONDS"),
     (r"(message_size: +).*", "SIZES"),
     (r"(free space in mail queue: )\d+", "SIZE"),
 ];

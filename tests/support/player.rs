@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use openssl::ssl::{ShutdownState, SslStream};
 
-use super::handshake::{self, Handshakes};
+use super::handshake::{self, Cut, Handshakes};
 use super::sendmail::Sendmail;
 use super::transcript::{self, Session, Step, Tls, Transcript};
 use super::world::{Side, World};
@@ -140,7 +140,7 @@ pub(super) enum Line {
     Local(UnixStream),
     Sendmail(Sendmail),
     Plain(TcpStream),
-    Tls(SslStream<TcpStream>),
+    Tls(SslStream<Cut<TcpStream>>),
     Gone,
 }
 
@@ -278,7 +278,7 @@ impl Player<'_> {
                     stream.read(&mut buffer)
                 }
                 Line::Tls(stream) => {
-                    let _ = stream.get_ref().set_read_timeout(Some(patience));
+                    let _ = stream.get_ref().stream.set_read_timeout(Some(patience));
                     stream.read(&mut buffer)
                 }
                 Line::Gone => Ok(0),

@@ -93,6 +93,8 @@ pub(crate) struct Tls {
     pub(crate) sni: Option<String>,
     /// Offers the TLS session of an earlier session of this transcript.
     pub(crate) resume: bool,
+    /// The client is gone when it has sent so many bytes.
+    pub(crate) cut: Option<usize>,
 }
 
 /// A line that can't be read.
@@ -406,6 +408,10 @@ impl Tls {
                 "groups" => tls.groups = value,
                 "sni" => tls.sni = value,
                 "resume" => tls.resume = true,
+                "cut" => {
+                    let bytes = value.and_then(|text| text.parse().ok());
+                    tls.cut = Some(bytes.ok_or_else(|| format!("not a number: {word}"))?);
+                }
                 _ => return Err(format!("unknown word: {word}")),
             }
         }

@@ -1,0 +1,66 @@
+//! Certificates by the name that a client asks for.
+
+use std::rc::Rc;
+
+use super::*;
+use crate::config::Config;
+use crate::table::Opener;
+use crate::tls::sni::Names;
+
+/// A server that has certificates for `other.test`, whose key is RSA.
+fn server(pki: &Pki, shows_all: bool) -> TlsServer {
+    let rsa = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    pki.pair("other", &rsa);
+    let [key, pem] =
+        ["other.key", "other.pem"].map(|name| pki.dir.join(name).display().to_string());
+    let list = format!("tls_server_sni_maps = inline:{{ {{other.test = {key} {pem}}} }}\n");
+    let config = Config::of_text(&list).unwrap();
+    let names: Option<Rc<Names>> =
+        Names::open(&config, &mut Opener::new(&config), shows_all).unwrap();
+    TlsServer::with(pki.settings(), names, Box::new(FakeTlsmgr::default())).unwrap()
+}
+
+/// What the log says of a client that asks for `name`, and the name that is remembered.
+fn asked(server: &TlsServer, name: &str) -> (String, Option<Vec<u8>>) {
+    let client = Client::tls13();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let facts = thread::scope(|scope| {
+        let talk = scope.spawn(|| {
+            let mut ssl = Ssl::new(&client.context).unwrap();
+            ssl.set_hostname(name).unwrap();
+            ssl.connect(theirs).map(drop).is_ok()
+        });
+        let mut stream = stream(ours);
+        let facts = server.accept(&mut stream, NAMADDR, server.settings.log);
+        stream.close();
+        assert!(talk.join().unwrap());
+        facts.unwrap()
+    });
+    (log().join("\n"), facts.server_name)
+}
+
+#[test]
+fn the_certificates_of_a_name_take_the_place_of_the_others() {
+    let pki = Pki::new();
+    let server = server(&pki, false);
+    let (log, name) = asked(&server, "Other.Test");
+    assert!(log.starts_with(
+        "Anonymous TLS connection established from client.example[192.0.2.1] to Other.Test: "
+    ));
+    assert!(log.contains(" server-signature RSA-PSS (2048 bits) "));
+    assert_eq!(name, Some(b"Other.Test".to_vec()));
+}
+
+#[test]
+fn a_name_without_certificates_is_shown_by_newer_releases_only() {
+    let pki = Pki::new();
+    for shows_all in [false, true] {
+        let (log, name) = asked(&server(&pki, shows_all), "nobody.test");
+        let not_matched = "TLS SNI nobody.test from client.example[192.0.2.1] not matched, \
+                           using default chain\n";
+        assert!(log.starts_with(not_matched), "{log}");
+        assert_eq!(log.contains("[192.0.2.1] to nobody.test: "), shows_all);
+        assert!(log.contains(" server-signature ECDSA (prime256v1) "));
+        assert_eq!(name.is_some(), shows_all);
+    }
+}
