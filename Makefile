@@ -14,7 +14,7 @@ MAN_DIR ?= $(PREFIX)/share/man/man8
 DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
 DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 
-TESTS = $(filter-out differential random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
+TESTS = $(filter-out differential clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
 .PHONY: build static check test matrix bench bench-record count count-record demo demo-keep \

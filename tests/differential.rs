@@ -205,6 +205,7 @@ fn judge(world: &World, transcript: &Transcript, at: usize, known: &Known) -> Ve
     let ours = player::play(world, transcript, at, Side::Ours, Reading::AsWritten);
     let difference = known.of(&transcript.name);
     let mut complaints = Vec::new();
+    let (theirs, ours) = (theirs.wanted_by(transcript), ours.wanted_by(transcript));
     if !reference_only() {
         complaints.extend(unexpected(&theirs, &ours, difference));
         complaints.extend(untrue("ours", transcript, &ours));
@@ -259,6 +260,9 @@ fn untrue(side: &str, transcript: &Transcript, run: &Run) -> Vec<String> {
             complaints.extend(difference);
         }
     }
+    if transcript.wants_notices() && !run.has_notices {
+        complaints.push(format!("{side}: no notice was sent"));
+    }
     if let Some(missing) = compare::first_missing(&transcript.log, &run.log) {
         complaints.push(format!("{side}: this line is not in the log, or not in this order:"));
         complaints.push(format!("  {missing}"));
@@ -284,9 +288,13 @@ fn record_run(transcript: &Transcript, run: &Run) -> Result<(), Box<dyn Error>> 
     while lines.last().is_some_and(|line| line.is_empty()) {
         lines.pop();
     }
-    let log = run.log.iter().filter(|line| !line.starts_with("connect from"));
     lines.push(String::new());
-    lines.extend(log.map(|line| format!("L: {line}")));
+    if transcript.only_wanted_log {
+        lines.extend(transcript.log.iter().map(|line| format!("L: {line}")));
+    } else {
+        let log = run.log.iter().filter(|line| !line.starts_with("connect from"));
+        lines.extend(log.map(|line| format!("L: {line}")));
+    }
     let path = transcript::directory().join(format!("{}.smtp", transcript.name));
     fs::write(path, lines.join("\n") + "\n")?;
     Ok(())

@@ -135,6 +135,8 @@ changes! {
     EnvelopeIdWithTab: "3.12";
     /// Of the lines that look like the separator of a mailbox, only the first line is disarmed.
     OneMailboxLine: "3.7.21" "3.8.19" "3.9.13" "3.10.12" "3.11.5";
+    /// The log names SMTPUTF8 among discarded keywords, not EHLO_MASK_SMTPUTF8.
+    Smtputf8Name: "3.11";
     /// A date has two digits for its day.
     TwoDigitDay: "3.9";
     /// The queue id stands in the line about the end of a session.

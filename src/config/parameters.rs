@@ -261,7 +261,7 @@ parameters! {
     /// Private/ socket for proxy: write maps.
     proxywrite_service_name: Str (1, 0) = "proxywrite" foreign;
     /// Internal mail (notify, bounce) that gets filtered.
-    internal_mail_filter_classes: Str = "" later;
+    internal_mail_filter_classes: Str = "";
     /// Postmulti command, not used by smtpd.
     multi_instance_wrapper: Str = "" foreign;
     /// Delivery agents only; loaded by library.
@@ -311,7 +311,7 @@ parameters! {
     /// Digits in sub-second delay logging.
     delay_logging_resolution_limit: Int (0, 6) = "2" foreign;
     /// Socket buffer override; 0 leaves kernel value.
-    tcp_windowsize: Int = "0" later;
+    tcp_windowsize: Int = "0";
     /// Socketmap: largest accepted reply.
     socketmap_max_reply_size: Int (1, 0) = "100000" later;
     /// Socketmap: largest query sent.
@@ -413,7 +413,7 @@ parameters! {
     /// Extra recipients tolerated before counting as errors.
     smtpd_recipient_overshoot_limit: Int (1, 0) = "1000";
     /// Transcript lines before flush.
-    smtpd_history_flush_threshold: Int (1, 0) = "100" later;
+    smtpd_history_flush_threshold: Int (1, 0) = "100";
     /// Reply when sender probe fails; 250 accepts.
     unverified_sender_reject_code: Int (200, 599) = "450" later;
     /// Reply when recipient probe fails; 250 accepts.
@@ -491,9 +491,9 @@ parameters! {
     /// Reply template tables keyed by RBL domain.
     rbl_reply_maps: Str = "" later;
     /// Recipient of bounce notices.
-    bounce_notice_recipient: Str (1, 0) = "postmaster" later;
+    bounce_notice_recipient: Str (1, 0) = "postmaster";
     /// Recipient of protocol/software notices.
-    error_notice_recipient: Str (1, 0) = "postmaster" later;
+    error_notice_recipient: Str (1, 0) = "postmaster";
     /// Names of user-defined restriction lists.
     smtpd_restriction_classes: Str = "";
     /// Consulted for recipient/sender validity.
@@ -673,9 +673,9 @@ parameters! {
     /// Footer templates keyed by reject reply.
     smtpd_reject_footer_maps: Str = "";
     /// Replacement for 4xx/5xx replies.
-    smtpd_reject_filter_maps: Str = "" later;
+    smtpd_reject_filter_maps: Str = "";
     /// Standard or obsolete From: in notices.
-    header_from_format: Str (1, 0) = "standard" later;
+    header_from_format: Str (1, 0) = "standard";
     /// Clients exempt from bare newline policy.
     smtpd_forbid_bare_newline_exclusions: Str = "$mynetworks";
     /// No, yes, normalize, reject, note.

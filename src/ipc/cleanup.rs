@@ -7,10 +7,11 @@
 //!
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
-use super::link::{Connection, Endpoint, Manner};
+use super::link::{Connection, Endpoint, Manner, errno};
 use super::postdrop::{self, Running};
 use crate::config::Config;
 use crate::log::Fatal;
+use crate::sys::errno::errno_text;
 use crate::text::printable::make_printable;
 use crate::wire::attr::{Attr, encode};
 use crate::wire::record;
@@ -94,6 +95,25 @@ impl Cleanup {
             .ok_or_else(|| fatal!("unable to connect to the public {} service", service))
     }
 
+    /// Begins a message of our own, if cleanup(8) is there now; else it is not sent, and the log
+    /// says so.
+    pub fn post(config: &Config, flags: u32) -> Result<Option<Self>, Fatal> {
+        let service = &config.cleanup_service_name;
+        let endpoint = Endpoint::Postfix(fill!("public/{}", service));
+        let manner = Manner::of_services(config, "cleanup_protocol");
+        let connection = match Connection::open(&endpoint, &manner) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let error = errno_text(errno(&error));
+                warning!("connect to {}: {}", endpoint.name(), error);
+                warning!("postmaster notify: {}", error);
+                return Ok(None);
+            }
+        };
+        let begun = Self::begin_flagged(connection, &manner, flags, config.smtputf8_enable);
+        begun.map(Some).ok_or_else(|| fatal!("unable to contact the {} service", service))
+    }
+
     /// Begins a message through postdrop(1), which needs neither privileges nor master(8). It wants
     /// no flags.
     pub fn open_postdrop(config: &Config) -> Result<Self, Fatal> {
@@ -114,11 +134,18 @@ impl Cleanup {
         utf8: bool,
     ) -> Result<Option<Self>, Fatal> {
         let connection = Connection::open_patiently(endpoint, manner)?;
-        let mut begun = Self::begin(connection, "cleanup_protocol", utf8);
-        if let Some(cleanup) = &mut begun {
-            encode(manner.form, &[Attr::int("flags", flags as i32)], &mut cleanup.buffer);
-        }
-        Ok(begun)
+        Ok(Self::begin_flagged(connection, manner, flags, utf8))
+    }
+
+    fn begin_flagged(
+        connection: Connection,
+        manner: &Manner,
+        flags: u32,
+        utf8: bool,
+    ) -> Option<Self> {
+        let mut begun = Self::begin(connection, "cleanup_protocol", utf8)?;
+        encode(manner.form, &[Attr::int("flags", flags as i32)], &mut begun.buffer);
+        Some(begun)
     }
 
     /// Hears the queue id.
@@ -410,5 +437,19 @@ mod tests {
         let config = Config::of_text("cleanup_service_name = nonexistent\n").unwrap();
         let error = "connect #11 to subsystem public/nonexistent: No such file or directory";
         assert_eq!(Cleanup::open(&config, 178).unwrap_err(), Fatal(error.into()));
+    }
+
+    #[test]
+    fn a_notice_does_not_wait_for_cleanup() {
+        captured::take();
+        let config = Config::of_text("cleanup_service_name = nonexistent\n").unwrap();
+        assert!(Cleanup::post(&config, FLAG_MAP_OK).unwrap().is_none());
+        assert_eq!(
+            captured::take(),
+            [
+                "warning: connect to public/nonexistent: No such file or directory",
+                "warning: postmaster notify: No such file or directory",
+            ]
+        );
     }
 }

@@ -303,6 +303,16 @@ macro_rules! info {
     ($($arg:tt)*) => { $crate::log::write($crate::log::Severity::Info, &$crate::fill!($($arg)*)) };
 }
 
+/// Logs what only somebody wants to know who looks for it: with `-v`, or for debug_peer_list.
+#[macro_export]
+macro_rules! detail {
+    ($($arg:tt)*) => {
+        if $crate::log::verbose() > 0 {
+            $crate::log::write($crate::log::Severity::Info, &$crate::fill!($($arg)*));
+        }
+    };
+}
+
 /// Logs a warning.
 #[macro_export]
 macro_rules! warning {

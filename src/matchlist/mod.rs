@@ -132,6 +132,9 @@ impl MatchList {
                 }
             }
         }
+        for key in keys {
+            detail!("match_list_match: {}: {}: no match", self.parameter, key.shown());
+        }
         Ok(false)
     }
 

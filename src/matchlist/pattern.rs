@@ -42,6 +42,13 @@ impl<'a> Key<'a> {
     pub(super) fn address(text: &'a [u8]) -> Self {
         Self::Address { text, ip: network::ip(text) }
     }
+
+    /// For the log.
+    pub(super) fn shown(&self) -> &'a [u8] {
+        match self {
+            Self::Text(text) | Self::Name { name: text, .. } | Self::Address { text, .. } => text,
+        }
+    }
 }
 
 /// An error, and what is to be logged about it.

@@ -127,6 +127,9 @@ impl<'e> Eval<'e> {
             return Err(self.server_error());
         }
         let mut verdict = Verdict::Dunno;
+        if !list.steps.is_empty() {
+            detail!(">>> START {} RESTRICTIONS <<<", at.class.text());
+        }
         for step in &list.steps {
             if self.actions.discard {
                 break;
@@ -137,7 +140,10 @@ impl<'e> Eval<'e> {
                 }
                 continue;
             }
-            verdict = self.step(step, at).map_err(|stop| self.settle(stop, at))?;
+            detail!("generic_checks: name={}", step.name);
+            let outcome = self.step(step, at).map_err(|stop| self.settle(stop, at));
+            detail!("generic_checks: name={} status={}", step.name, status(&outcome));
+            verdict = outcome?;
             self.end_warning();
             let torn = self.memo.defer_if_permit && self.defer_if_reject.is_some();
             if verdict == Verdict::Permit || torn {
@@ -146,6 +152,9 @@ impl<'e> Eval<'e> {
         }
         self.depth = outer;
         self.end_warning();
+        if !list.steps.is_empty() {
+            detail!(">>> END {} RESTRICTIONS <<<", at.class.text());
+        }
         Ok(verdict)
     }
 
@@ -410,4 +419,13 @@ fn checked_reply(code: i32, dsn: &[u8], text: &[u8]) -> Vec<u8> {
         bad("DSN detail code", &mut reply);
     }
     reply
+}
+
+/// As Postfix numbers what a restriction came to.
+fn status(outcome: &Outcome) -> u8 {
+    match outcome {
+        Ok(Verdict::Dunno) => 0,
+        Ok(Verdict::Permit) => 1,
+        Err(_) => 2,
+    }
 }

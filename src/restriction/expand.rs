@@ -46,6 +46,11 @@ impl<'a> Expander<'a> {
         Self { config, facts }
     }
 
+    /// What is known now.
+    pub fn facts(&self) -> &Facts<'a> {
+        self.facts
+    }
+
     /// `template` with its names replaced; unknown names are empty, with a warning. `None`, with
     /// a warning, if it is malformed.
     pub fn expand(&self, template: &[u8]) -> Option<Vec<u8>> {

@@ -1,12 +1,14 @@
 //! The dialogue: lines in, replies out.
 //!
-//! Each reply passes the same stations, in this order: tarpit, footer, soft_bounce, the client; a
+//! Each reply passes the same stations, in this order: tarpit, filter, footer, soft_bounce, the client; a
 //! 421 or 521 ends the session, whoever said it (smtp-behaviour of Postfix: `vsmtpd_chat_reply()`).
 
 use std::time::{Duration, Instant};
 
 use super::footer;
+use super::notify::History;
 use crate::config::Config;
+use crate::mail::reply::Reply;
 use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
 use crate::sys::pause::pause;
@@ -30,6 +32,9 @@ pub(crate) struct Chat<'s> {
     pub(crate) stream: SmtpStream,
     config: &'s Config,
     footers: &'s Maps,
+    filters: &'s Maps,
+    /// What was said so far, for notices to the postmaster.
+    pub(crate) history: History,
     /// A 421 or 521 was said: no more commands are read.
     pub(crate) hang_up: bool,
     /// Bytes of a command that came before the client was gone.
@@ -37,8 +42,13 @@ pub(crate) struct Chat<'s> {
 }
 
 impl<'s> Chat<'s> {
-    pub(crate) fn new(stream: SmtpStream, config: &'s Config, footers: &'s Maps) -> Self {
-        Self { stream, config, footers, hang_up: false, partial: 0 }
+    pub(crate) fn new(
+        stream: SmtpStream,
+        config: &'s Config,
+        (filters, footers): (&'s Maps, &'s Maps),
+        history: History,
+    ) -> Self {
+        Self { stream, config, footers, filters, history, hang_up: false, partial: 0 }
     }
 
     /// Time for the next read or write: each for itself, or all together.
@@ -83,11 +93,13 @@ impl<'s> Chat<'s> {
         let end = self.stream.read_line(&mut line, limit);
         if end.inspect_err(|_| self.partial = line.len())? == Line::Cut {
             self.skip_line(limit).inspect_err(|_| self.partial = line.len())?;
+            self.history.heard(&line);
             let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
             return Ok(Said { line, bare_newline: false, too_long: true });
         }
         let bare_newline = strip_end(&mut line, bare != BareNewline::Accept);
+        self.history.heard(&line);
         Ok(Said { line, bare_newline, too_long: false })
     }
 
@@ -117,13 +129,14 @@ impl<'s> Chat<'s> {
             pause(self.config.smtpd_error_sleep_time);
         }
         let mut text = match reply.first() {
-            Some(b'4' | b'5') => self.with_footer(reply, expander),
+            Some(b'4' | b'5') => self.with_footer(&self.filtered(reply, expander), expander),
             _ => reply.to_vec(),
         };
         if self.config.soft_bounce {
             soften(&mut text);
         }
         let out = lines(&text);
+        self.note(&out, &expander.facts().client.namaddr);
         if self.config.smtpd_per_request_deadline {
             self.be_patient();
         }
@@ -137,6 +150,29 @@ impl<'s> Chat<'s> {
         Ok(())
     }
 
+    /// For the postmaster, and for who looks for details.
+    fn note(&mut self, out: &[u8], namaddr: &[u8]) {
+        for line in out.strip_suffix(b"\r\n").unwrap_or(out).split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            detail!("> {}: {}", namaddr, line);
+            self.history.said(line);
+        }
+    }
+
+    /// smtpd_reject_filter_maps: another text in the place of a refusal.
+    fn filtered(&self, reply: &[u8], expander: &Expander<'_>) -> Vec<u8> {
+        let Ok(Some(found)) = self.filters.find(reply) else { return reply.to_vec() };
+        let new = found.value;
+        let id = expander.facts().queue_id.unwrap_or(b"NOQUEUE");
+        if !is_refusal(&new) {
+            warning!("{}: ignoring invalid reject filter result: {}", id, new);
+            return reply.to_vec();
+        }
+        info!("{}: reply filter in: {}", id, reply);
+        info!("{}: reply filter out: {}", id, new);
+        Reply::new(new).as_bytes().to_vec()
+    }
+
     fn with_footer(&self, reply: &[u8], expander: &Expander<'_>) -> Vec<u8> {
         let found = match self.footers.find(reply) {
             Ok(found) => found.map(|found| found.value),
@@ -148,6 +184,13 @@ impl<'s> Chat<'s> {
         }
         footer::append(reply, template, expander).unwrap_or_else(|| reply.to_vec())
     }
+}
+
+/// Whether a table's word can be said in the place of a refusal.
+fn is_refusal(text: &[u8]) -> bool {
+    matches!(text, [b'4' | b'5', x, y, b' ' | b'-', rest @ ..]
+        if x.is_ascii_digit() && y.is_ascii_digit()
+            && rest.first().is_none_or(|class| !class.is_ascii_digit() || *class == text[0]))
 }
 
 /// Takes the end off a line that was read up to its LF; whether it was LF alone. Where that
@@ -211,6 +254,16 @@ mod tests {
         let mut text = b"550-5.1.1 a\r\n550 5.1.1 b".to_vec();
         soften(&mut text);
         assert_eq!(text, b"450-4.1.1 a\r\n450 4.1.1 b");
+    }
+
+    #[test]
+    fn a_filter_can_only_refuse() {
+        for good in ["550 5.7.1 no", "450 no", "421-x", "550 "] {
+            assert!(is_refusal(good.as_bytes()), "{good}");
+        }
+        for bad in ["250 2.0.0 Ok", "5x0 no", "550", "550 4.7.1 no", "450 5.7.1", "", "55"] {
+            assert!(!is_refusal(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]

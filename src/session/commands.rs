@@ -1,5 +1,6 @@
 //! THE TABLE of SMTP commands, and what becomes of a line that a client sends.
 
+use super::notify::without_secret;
 use super::{Session, Stop};
 use super::{auth, bdat, data, esmtp, etrn, helo, starttls, vrfy, xclient, xforward};
 use crate::config::dialect::Change;
@@ -90,6 +91,7 @@ fn rset(s: &mut Session<'_>, args: &Args) -> Answer {
     if args.count() != 0 {
         return protocol!("501 5.5.4 Syntax: RSET");
     }
+    s.flush_history()?;
     s.reset_mail();
     Ok(reply!("250 2.0.0 Ok"))
 }
@@ -124,6 +126,7 @@ pub(crate) enum Next {
 /// Reads commands and answers them until the session ends.
 pub(crate) fn run(s: &mut Session<'_>) -> Result<(), Stop> {
     while !s.chat.hang_up {
+        s.flush_history()?;
         if s.tally.errors >= s.config().smtpd_hard_error_limit {
             s.too_many_errors = true;
             s.blame(ErrorClass::Protocol);
@@ -142,9 +145,7 @@ pub(crate) fn run(s: &mut Session<'_>) -> Result<(), Stop> {
 fn step(s: &mut Session<'_>) -> Result<Next, Stop> {
     crate::sys::watchdog::reset();
     let said = s.chat.read(s.bare_newline, &s.who.client.namaddr)?;
-    if crate::log::verbose() > 0 {
-        info!("< {}: {}", s.who.client.namaddr, said.line);
-    }
+    detail!("< {}: {}", s.who.client.namaddr, &*without_secret(&said.line));
     if said.too_long && s.config().does(Change::LongCommandRefused) {
         s.blame(ErrorClass::Protocol);
         s.say(&reply!("500 5.5.2 {} Error: command too long", s.config().myhostname))?;

@@ -156,6 +156,7 @@ impl Session<'_> {
             return self.failure(outcome);
         }
         self.tally.forgive();
+        self.blamed = super::notify::Classes::default();
         Ok(if chunked {
             reply!("250 2.0.0 Ok: {} bytes queued as {}", content.size(), id)
         } else {

@@ -80,6 +80,10 @@ fn always(line: &str) -> Result<Option<Vec<u8>>, Stop> {
     Ok(Some(line.as_bytes().to_vec()))
 }
 
+fn is_known(name: &str, release: Release) -> bool {
+    name != "EHLO_MASK_SMTPUTF8" || !release.does(Change::Smtputf8Name)
+}
+
 fn when(condition: bool, line: &str) -> Option<Vec<u8>> {
     condition.then(|| line.as_bytes().to_vec())
 }
@@ -97,10 +101,11 @@ impl Keyword {
 }
 
 impl Discard {
-    /// The keywords in a list (any case); unknown ones are ignored.
+    /// The keywords in a list (any case); those that `release` does not know are ignored.
     pub(crate) fn parse(list: &[u8], release: Release) -> Self {
         let bits = words(list, COMMA_SPACE).flat_map(|word| {
-            NAMES.iter().filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+            let known = NAMES.iter().filter(|(name, _)| is_known(name, release));
+            known.filter(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
         });
         let set = bits.fold(0, |set, (_, bit)| set | bit);
         let known = release.does(Change::RequireTls);
@@ -112,14 +117,14 @@ impl Discard {
         self.0 & keyword.bit() != 0
     }
 
-    fn log(self) {
+    fn log(self, release: Release) {
         if self.0 == 0 || self.0 & SILENT != 0 || self.has(Keyword::EnhancedStatusCodes) {
             return;
         }
         let mut left = self.0;
         let mut names = Vec::new();
         for (name, bit) in NAMES {
-            if left & bit != 0 {
+            if left & bit != 0 && is_known(name, release) {
                 names.push(*name);
                 left &= !bit;
             }
@@ -131,7 +136,7 @@ impl Discard {
 /// Announces what we can do. Each line is said for itself, so that the tarpit holds for each; the
 /// last is the answer.
 pub(crate) fn announce(s: &mut Session<'_>) -> Answer {
-    s.discard.log();
+    s.discard.log(s.config().release);
     if s.discard_unknown {
         warning!("don't know what EHLO features to announce to {}", s.who.client.namaddr);
         return Err(Stop::Data);
@@ -157,12 +162,12 @@ mod tests {
     fn keywords_are_read_in_any_case() {
         let set = Discard::parse(b"chunking, 8bitmime nonsense requiretls", Release::DEFAULT);
         assert!(set.has(Keyword::Chunking) && set.has(Keyword::EightBitMime));
-        assert!(!set.has(Keyword::Dsn));
+        assert!(!set.has(Keyword::Dsn) && !set.has(Keyword::RequireTls));
     }
 
     #[test]
     fn the_enum_counts_like_the_table() {
-        assert_eq!(KEYWORDS[Keyword::Chunking as usize].0, "CHUNKING");
+        assert_eq!(KEYWORDS[Keyword::RequireTls as usize].0, "REQUIRETLS");
         assert_eq!(KEYWORDS[Keyword::StartTls as usize].0, "STARTTLS");
         assert_eq!(KEYWORDS[Keyword::Dsn as usize].0, "DSN");
     }

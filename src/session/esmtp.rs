@@ -37,7 +37,7 @@ type Take<P> = fn(&mut Session<'_>, &[u8], &mut P) -> Result<(), Stop>;
 /// A parameter: how it begins (`SIZE=`), or all of it (`SMTPUTF8`).
 struct Parameter<P> {
     word: &'static str,
-    applies: fn(&Session<'_>) -> Result<bool, Stop>,
+    applies: fn(&Session<'_>) -> bool,
     take: Take<P>,
 }
 
@@ -49,8 +49,8 @@ static MAIL: &[Parameter<MailParameters>] = &[
     Parameter { word: "SMTPUTF8", applies: may_smtputf8, take: |_, _, _| Ok(()) },
     Parameter { word: "REQUIRETLS", applies: may_require_tls, take: require_tls },
     Parameter { word: "AUTH=", applies: always, take: auth },
-    Parameter { word: "XVERP=", applies: |s| s.may_verp(), take: verp },
-    Parameter { word: "XVERP", applies: |s| s.may_verp(), take: default_verp },
+    Parameter { word: "XVERP=", applies: may_verp, take: verp },
+    Parameter { word: "XVERP", applies: may_verp, take: default_verp },
     Parameter { word: "RET=", applies: always, take: ret },
     Parameter { word: "ENVID=", applies: always, take: envelope_id },
 ];
@@ -61,20 +61,23 @@ static RCPT: &[Parameter<RcptParameters>] = &[
     Parameter { word: "ORCPT=", applies: always, take: original },
 ];
 
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
-fn always(_: &Session<'_>) -> Result<bool, Stop> {
-    Ok(true)
+fn always(_: &Session<'_>) -> bool {
+    true
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
-fn may_smtputf8(s: &Session<'_>) -> Result<bool, Stop> {
-    Ok(s.config().smtputf8_enable && !s.discard.has(Keyword::SmtpUtf8))
+fn may_smtputf8(s: &Session<'_>) -> bool {
+    s.config().smtputf8_enable && !s.discard.has(Keyword::SmtpUtf8)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table")]
-fn may_require_tls(s: &Session<'_>) -> Result<bool, Stop> {
+/// As Postfix: where smtpd_authorized_verp_clients cannot be asked, the parameter is unknown.
+fn may_verp(s: &Session<'_>) -> bool {
+    let client = &s.who.client;
+    s.server.lists.verp_clients.matches_host(&client.name, &client.addr).unwrap_or(false)
+}
+
+fn may_require_tls(s: &Session<'_>) -> bool {
     let asked_in_tls = s.config().requiretls_enable && s.who.tls.is_some();
-    Ok(asked_in_tls && !s.discard.has(Keyword::RequireTls))
+    asked_in_tls && !s.discard.has(Keyword::RequireTls)
 }
 
 /// REQUIRETLS (RFC 8689)
@@ -97,7 +100,7 @@ fn parameters<P: Default>(
             let word = row.word.as_bytes();
             let Some((head, value)) = text.split_at_checked(word.len()) else { continue };
             let whole = value.is_empty() || word.ends_with(b"=");
-            if head.eq_ignore_ascii_case(word) && whole && (row.applies)(s)? {
+            if head.eq_ignore_ascii_case(word) && whole && (row.applies)(s) {
                 (row.take)(s, value, &mut taken)?;
                 continue 'words;
             }
@@ -225,7 +228,7 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
         return protocol!("501 5.5.4 Syntax: MAIL FROM:<address>");
     }
     s.limit_messages()?;
-    let smtputf8 = asks_for_smtputf8(s, args)?;
+    let smtputf8 = asks_for_smtputf8(s, args);
     let Some(sender) = s.address(args, b"", s.rules(true, smtputf8)) else {
         return protocol!("501 5.1.7 Bad sender address syntax");
     };
@@ -254,9 +257,9 @@ pub(crate) fn mail(s: &mut Session<'_>, args: &Args) -> Answer {
 }
 
 /// SMTPUTF8 decides which addresses are allowed, so it is looked for before they are.
-fn asks_for_smtputf8(s: &Session<'_>, args: &Args) -> Result<bool, Stop> {
+fn asks_for_smtputf8(s: &Session<'_>, args: &Args) -> bool {
     let mut words = args.tokens.iter().skip(3);
-    Ok(may_smtputf8(s)? && words.any(|token| token.text.eq_ignore_ascii_case(b"SMTPUTF8")))
+    may_smtputf8(s) && words.any(|token| token.text.eq_ignore_ascii_case(b"SMTPUTF8"))
 }
 
 /// RCPT TO:<forward-path> (RFC 5321, section 4.1.1.3).

@@ -6,6 +6,7 @@ use crate::restriction::expand::Expander;
 /// `reply` with the lines of `template`; `None` where the reply is not one, or the template does
 /// not expand. `\n` in the template starts a line, `\c` at its start goes on with the last one.
 pub(crate) fn append(reply: &[u8], template: &[u8], expander: &Expander<'_>) -> Option<Vec<u8>> {
+    let reply = reply.strip_suffix(b"\r\n").unwrap_or(reply);
     let lines: Vec<&[u8]> = split(reply, b"\r\n").collect();
     if !lines.iter().all(|line| is_reply_line(line)) {
         return None;
@@ -42,21 +43,13 @@ fn is_reply_line(line: &[u8]) -> bool {
     line.len() >= 4 && line[..3].iter().all(u8::is_ascii_digit) && matches!(line[3], b' ' | b'-')
 }
 
-/// The parts of `text` between `separator`s; an empty part at the end is none.
+/// The parts of `text` between `separator`s.
 fn split<'a>(text: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        match memchr::memmem::find(text, separator) {
-            Some(at) => {
-                let after = &text[at + separator.len()..];
-                rest = (!after.is_empty()).then_some(after);
-                Some(&text[..at])
-            }
-            None => {
-                rest = None;
-                Some(text)
-            }
-        }
+        let at = memchr::memmem::find(text, separator);
+        rest = at.map(|at| &text[at + separator.len()..]);
+        Some(&text[..at.unwrap_or(text.len())])
     })
 }

@@ -5,6 +5,7 @@ use super::commands;
 use super::ehlo::Discard;
 use super::limits::Rate;
 use super::mail::queue_id_or_none;
+use super::notify::History;
 use super::server::Server;
 use super::{Session, Stop, peer};
 use crate::config::dialect::Change;
@@ -20,7 +21,9 @@ pub(crate) fn serve(
     client: Client,
     origin: peer::Origin,
 ) -> Result<(), Fatal> {
-    let chat = Chat::new(stream, &server.config, &server.footers);
+    let history = History::new(server.notify_classes()?);
+    let maps = (&server.filters, &server.footers);
+    let chat = Chat::new(stream, &server.config, maps, history);
     let mut s = Session::new(server, chat, client);
     info!("connect from {}", s.who.client.namaddr);
     s.settle_permissions();
@@ -195,6 +198,7 @@ impl Session<'_> {
                 let id = queue_id_or_none(self.mail.as_ref());
                 let (place, namaddr) = (self.who.place, &self.who.client.namaddr);
                 info!("{}: reject: {} from {}: {}", id, place, namaddr, text);
+                self.blame(ErrorClass::Data);
                 self.last_words("421 4.3.0", "Server local data error");
             }
             Err(Stop::Refuse(reply, _)) => {
@@ -215,6 +219,9 @@ impl Session<'_> {
             self.log_end(reason);
         }
         self.chat.stream.close();
+        if fatal.is_none() {
+            fatal = self.reset_history(0, reason).err();
+        }
         self.reset_mail();
         fatal
     }

@@ -26,6 +26,7 @@ pub(crate) fn ehlo(s: &mut Session<'_>, args: &Args) -> Answer {
 /// Asks the HELO restrictions; then everything starts anew with this name.
 fn accept(s: &mut Session<'_>, name: &[u8]) -> Result<(), super::Stop> {
     s.check_helo(name)?;
+    s.flush_history()?;
     s.reset_mail();
     s.who.helo = Some(neutered(name, s.config().smtputf8_enable));
     Ok(())

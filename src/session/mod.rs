@@ -45,6 +45,7 @@ mod haproxy;
 mod helo;
 mod limits;
 mod mail;
+mod notify;
 pub mod peer;
 mod probe;
 mod received;
@@ -61,6 +62,7 @@ use bdat::Chunks;
 use chat::Chat;
 use ehlo::Discard;
 use mail::Mail;
+use notify::Classes;
 use tally::Tally;
 
 /// Why a command has no `2xx`, or the session ends.
@@ -149,6 +151,8 @@ pub(crate) struct Session<'s> {
     pub(crate) memo: Memo,
     pub(crate) actions: Actions,
     pub(crate) tally: Tally,
+    /// What went wrong since the last message or notice.
+    pub(crate) blamed: Classes,
     pub(crate) bare_newline: BareNewline,
     pub(crate) discard: Discard,
     /// smtpd_discard_ehlo_keyword_address_maps could not be asked.
@@ -237,6 +241,7 @@ impl<'s> Session<'s> {
             memo: Memo::default(),
             actions: Actions::default(),
             tally: Tally::new(),
+            blamed: Classes::default(),
             bare_newline: BareNewline::Accept,
             discard: Discard::default(),
             discard_unknown: false,
@@ -261,9 +266,6 @@ impl<'s> Session<'s> {
 
     /// Says one reply.
     pub(crate) fn say(&mut self, reply: &Reply) -> Result<(), Stop> {
-        if crate::log::verbose() > 0 {
-            info!("> {}: {}", self.who.client.namaddr, reply.as_bytes());
-        }
         let past = self.past_mail.take();
         let mail = self.mail.as_ref().or(past.as_ref());
         let facts = facts(self.server, &self.who, mail, About::default());
@@ -272,9 +274,8 @@ impl<'s> Session<'s> {
     }
 
     /// Remembers who is to blame (notify_classes).
-    #[expect(clippy::unused_self, reason = "one place for what notices to postmaster will need")]
     pub(crate) fn blame(&mut self, class: ErrorClass) {
-        let _ = class;
+        self.blamed.add(class);
     }
 
     /// Ends the transaction before its last reply is said: a footer may still name its addresses.
@@ -299,6 +300,9 @@ impl<'s> Session<'s> {
 
     /// HANGUP in an access table: the client hears nothing more.
     fn after_check(&mut self, result: Result<(), Refusal>) -> Result<(), Stop> {
+        for class in std::mem::take(&mut self.memo.blamed) {
+            self.blame(class);
+        }
         if self.actions.hang_up {
             self.chat.stream.abandon();
             return Err(Stop::Quiet);
@@ -400,7 +404,7 @@ impl Smtpd {
 
     /// Serves one client, to the end.
     pub fn serve(&mut self, connection: Connection) -> Result<(), Fatal> {
-        self.server.check_notify_classes()?;
+        self.server.notify_classes()?;
         let (client, origin) = peer::identify(&self.server.config, &connection)?;
         let patience = Patience::PerTransfer(self.server.config.smtpd_timeout);
         let fd = match connection.output {

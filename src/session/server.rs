@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
 use crate::config::dialect::Change;
@@ -49,6 +50,7 @@ pub struct Server {
     pub(crate) probe: Probe,
     pub(crate) command_filter: Option<Handle>,
     pub(crate) discard_maps: Maps,
+    pub(crate) filters: Maps,
     pub(crate) footers: Maps,
     pub(crate) switches: Switches,
     pub(crate) tls: Option<TlsServer>,
@@ -69,6 +71,7 @@ pub struct Server {
 impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
+        crate::sys::service_socket::use_window(config.tcp_windowsize);
         Self::open_beside(config, Opener::new(config), Box::new(Tlsmgr::new(config)))
     }
 
@@ -106,6 +109,12 @@ impl Server {
             &config.smtpd_discard_ehlo_keyword_address_maps,
             Request::default(),
         )?;
+        let filters = Maps::open(
+            &mut opener,
+            "smtpd_reject_filter_maps",
+            &config.smtpd_reject_filter_maps,
+            Request::default(),
+        )?;
         let footers = Maps::open(
             &mut opener,
             "smtpd_reject_footer_maps",
@@ -125,13 +134,14 @@ impl Server {
             probe: Probe::new(config),
             command_filter,
             discard_maps,
+            filters,
             footers,
             switches,
             renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
-            autodetect_utf8: autodetects_utf8(config),
+            autodetect_utf8: autodetects_utf8(config, "smtpd"),
             lacks_filter: lacks_filter(config) && !config.stand_alone,
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
@@ -150,18 +160,9 @@ impl Server {
         }
     }
 
-    /// notify_classes has only words that Postfix knows. As Postfix: found out with the first
-    /// client.
-    pub(crate) fn check_notify_classes(&self) -> Result<(), Fatal> {
-        const KNOWN: [&str; 8] =
-            ["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"];
-        let list = &self.config.notify_classes;
-        for word in words(list, COMMA_SPACE) {
-            if !KNOWN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())) {
-                return Err(fatal!("unknown notify_classes value \"{}\" in \"{}\"", word, list));
-            }
-        }
-        Ok(())
+    /// notify_classes. As Postfix: a word that it does not know is found out with the first client.
+    pub(crate) fn notify_classes(&self) -> Result<Classes, Fatal> {
+        Classes::parse(&self.config.notify_classes)
     }
 
     /// Whether a handshake can be made.
@@ -278,9 +279,10 @@ fn cleanup_flags(config: &Config) -> Result<u32, Fatal> {
 }
 
 /// smtputf8_autodetect_classes
-fn autodetects_utf8(config: &Config) -> bool {
-    words(&config.smtputf8_autodetect_classes, COMMA_SPACE)
-        .any(|word| word.eq_ignore_ascii_case(b"smtpd") || word.eq_ignore_ascii_case(b"all"))
+pub(super) fn autodetects_utf8(config: &Config, class: &str) -> bool {
+    let mut words = words(&config.smtputf8_autodetect_classes, COMMA_SPACE);
+    let class = class.as_bytes();
+    words.any(|word| word.eq_ignore_ascii_case(class) || word.eq_ignore_ascii_case(b"all"))
 }
 
 /// Mail must pass a filter that this version cannot ask (unless milter_default_action says that

@@ -6,6 +6,7 @@ use super::commands::{Answer, Args};
 use super::{Session, Stop, Who, peer};
 use crate::config::Config;
 use crate::identity::Identity;
+use crate::log::Fatal;
 use crate::mail::client::{Login, NameStatus};
 use crate::restriction::Memo;
 
@@ -53,7 +54,7 @@ pub(crate) fn xclient(s: &mut Session<'_>, args: &Args) -> Answer {
             return protocol!("501 5.5.4 Bad {} syntax: {}", name, value);
         }
     }
-    s.become_another(&given);
+    s.become_another(&given)?;
     Err(Stop::Restart)
 }
 
@@ -149,7 +150,7 @@ impl Session<'_> {
     }
 
     /// The client is another one from now on. TLS stays, and so does whether it may use XFORWARD.
-    fn become_another(&mut self, given: &Given) {
+    fn become_another(&mut self, given: &Given) -> Result<(), Fatal> {
         if given.endpoint {
             self.who.client.namaddr = peer::namaddr(self.config(), &self.who.client);
         }
@@ -166,7 +167,9 @@ impl Session<'_> {
             self.who.login = None;
         }
         self.memo = Memo::default();
+        let sent = self.reset_history(0, None);
         self.reset_mail();
+        sent
     }
 
     /// Whether the client may ask for variable return paths (smtpd_authorized_verp_clients).

@@ -10,12 +10,31 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
+
+/// Bytes that a TCP connection to a service may have under way; 0: the kernel's choice.
+static WINDOW: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on TCP connections to services have such buffers (tcp_windowsize). What comes from
+/// master(8) has them already.
+pub fn use_window(size: i32) {
+    WINDOW.store(usize::try_from(size).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// A buffer that the kernel does not grant is no reason to go without the service.
+fn limit_window(socket: &TcpStream, size: usize) {
+    if size == 0 {
+        return;
+    }
+    let _ = setsockopt(socket, sockopt::SndBuf, &size);
+    let _ = setsockopt(socket, sockopt::RcvBuf, &size);
+}
 
 /// A connected stream socket; closed on exec.
 #[derive(Debug)]
@@ -31,6 +50,7 @@ impl ServiceSocket {
     /// Connects over the network, within `limit`.
     pub fn connect_inet(address: &SocketAddr, limit: Duration) -> io::Result<Self> {
         let socket = TcpStream::connect_timeout(address, limit)?;
+        limit_window(&socket, WINDOW.load(Ordering::Relaxed));
         Self::over(socket.into(), limit)
     }
 
@@ -86,6 +106,17 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
+
+    #[test]
+    fn a_window_is_asked_for() {
+        use nix::sys::socket::getsockopt;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        limit_window(&socket, 8192);
+        // The kernel takes twice as much, for its own needs.
+        assert_eq!(getsockopt(&socket, sockopt::SndBuf).unwrap(), 16384);
+        assert_eq!(getsockopt(&socket, sockopt::RcvBuf).unwrap(), 16384);
+    }
 
     #[test]
     fn bytes_go_both_ways_and_the_end_is_seen() {

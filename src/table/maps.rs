@@ -18,6 +18,9 @@ pub struct Found {
     pub table: Handle,
 }
 
+/// How much of a value is logged with `-v`.
+const MOST_SHOWN: usize = 100;
+
 impl Maps {
     /// Opens the tables of `list`. `title` is what logs call them: the parameter's name.
     pub fn open(
@@ -70,13 +73,18 @@ impl Maps {
                     warning!("{} should return NO RESULT in case of NOT FOUND", title);
                     return Err(TableError::Config);
                 }
-                Ok(Some(value)) => return Ok(Some(Found { value, table: Handle::clone(table) })),
+                Ok(Some(value)) => {
+                    let shown = value.get(..MOST_SHOWN).unwrap_or(&value);
+                    detail!("maps_find: {}: {}: {} = {}", self.title, table.name(), key, shown);
+                    return Ok(Some(Found { value, table: Handle::clone(table) }));
+                }
                 Err(error) => {
                     warning!("{} lookup error for \"{}\"", table.name(), key);
                     return Err(error);
                 }
             }
         }
+        detail!("maps_find: {}: {}: not found", self.title, key);
         Ok(None)
     }
 }

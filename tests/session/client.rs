@@ -58,6 +58,7 @@ impl<'p> Player<'p> {
                 Step::Tls(how) => noted.push(self.handshake(how)),
                 Step::Close => self.hang_up(),
                 Step::Reset => self.line = Line::Gone,
+                Step::Keep => noted.push("S! a second client at a time".to_owned()),
                 Step::Shutdown => self.shut(),
                 Step::Pause(time) => thread::sleep(*time),
                 Step::WaitForLog(_) => noted.push("S! a log that cannot be watched".to_owned()),

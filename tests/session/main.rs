@@ -172,6 +172,62 @@ const RECORDS: &[&str] = &[
     "E ",
 ];
 
+#[test]
+fn the_postmaster_gets_these_records() {
+    let path = transcript::directory().join("notices_protocol.smtp");
+    let run = stage().play(&transcript::read(&path).unwrap(), FIRST_PORT - 100).unwrap();
+    let [notice] = run.messages.as_slice() else { panic!("{} messages", run.messages.len()) };
+    let shown: Vec<String> = notice
+        .iter()
+        .map(|(kind, data)| format!("{} {}", char::from(*kind), transcript::show(data)))
+        .map(|line| stage().mask.line(&line, &[], &[]))
+        .collect();
+    let (head, rest) = shown.split_at(8);
+    assert!(head[0].starts_with("T "));
+    assert_eq!(head[1..4], NOTICE_ENVELOPE[..3]);
+    assert!(head[4].ends_with("@example.test") && head[4].starts_with("R notice-"));
+    assert!(head[7].starts_with("N \\x09id ") && head[7].ends_with("; DATE"));
+    assert_eq!(rest[0], "N Date: DATE");
+    assert_eq!(rest[1], "N From: Mail Delivery System <MAILER-DAEMON@mx.example.test>");
+    assert!(rest[2].starts_with("N To: Postmaster <notice-"));
+    assert_eq!(&rest[3..], NOTICE);
+}
+
+/// The begin of a notice, but for the time.
+const NOTICE_ENVELOPE: [&str; 3] =
+    ["A log_message_origin=local", "A trace_flags=0", "S double-bounce@mx.example.test"];
+
+/// The notice of `notices_protocol.smtp`, from its subject on.
+const NOTICE: &[&str] = &[
+    "N Subject: Postfix SMTP server: errors from good.client.test[192.0.2.10]",
+    "N ",
+    "N Transcript of session follows.",
+    "N ",
+    "N  Out: 220 mx.example.test ESMTP Postfix",
+    "N  In:  EHLO good.client.test",
+    "N  Out: 250-mx.example.test",
+    "N  Out: 250-PIPELINING",
+    "N  Out: 250-SIZE 10240000",
+    "N  Out: 250-VRFY",
+    "N  Out: 250-ETRN",
+    "N  Out: 250-ENHANCEDSTATUSCODES",
+    "N  Out: 250-8BITMIME",
+    "N  Out: 250-DSN",
+    "N  Out: 250-SMTPUTF8",
+    "N  Out: 250 CHUNKING",
+    "N  In:  FOO",
+    "N  Out: 500 5.5.2 Error: command not recognized",
+    "N  In:  RCPT TO:<x>",
+    "N  Out: 503 5.5.1 Error: need MAIL command",
+    "N  In:  QUIT",
+    "N  Out: 221 2.0.0 Bye",
+    "N ",
+    "N ",
+    "N For other details, see the local mail logfile",
+    "X ",
+    "E ",
+];
+
 /// What cleanup(8) does, and what the client hears at the end of its data.
 const ANSWERS: &[(Cleanup, &[&str])] = &[
     (Cleanup::Works, &["S: 250 2.0.0 Ok: queued as QUEUE-ID"]),
@@ -205,9 +261,9 @@ fn the_client_hears_250_only_when_cleanup_said_so() {
     }
 }
 
-/// Whether a transcript is about the process: its options, its end, its chroot.
+/// Whether a transcript is about the process, its options, its end, its chroot, or about several.
 fn needs_master(transcript: &Transcript) -> bool {
-    let waits = |step: &Step| matches!(step, Step::WaitForLog(_));
+    let waits = |step: &Step| matches!(step, Step::WaitForLog(_) | Step::Keep);
     !transcript.master_cf.is_empty()
         || transcript.sessions.iter().any(|session| session.user.is_some())
         || transcript.sessions.iter().any(|session| session.steps.iter().any(waits))
@@ -284,7 +340,7 @@ impl Stage {
         let files = self.files(transcript)?;
         let service = port.to_string();
         let (cleanup, rewrite) = (format!("cleanup-{port}"), format!("rewrite-{port}"));
-        let config = self.main_cf(transcript, &files);
+        let config = self.main_cf(transcript, &files, &service);
         let config =
             format!("{config}cleanup_service_name = {cleanup}\nrewrite_service_name = {rewrite}\n");
         self.services.cleanup(&cleanup, manner)?;
@@ -322,11 +378,12 @@ impl Stage {
         Ok(directory)
     }
 
-    fn main_cf(&self, transcript: &Transcript, files: &Path) -> String {
+    fn main_cf(&self, transcript: &Transcript, files: &Path, port: &str) -> String {
         let mut text = format!("{MAIN_CF}inet_interfaces = {OWN_ADDRESSES}\n");
         text.push_str(&format!("queue_directory = {}\n", self.directory.display()));
         for (name, value) in &transcript.main_cf {
-            text.push_str(&format!("{name} = {}\n", self.fill(value, files)));
+            let value = self.fill(value, files).replace(transcript::PORT, port);
+            text.push_str(&format!("{name} = {value}\n"));
         }
         text
     }
@@ -405,6 +462,10 @@ fn connection(fd: OwnedFd, address: IpAddr) -> Outcome<Connection> {
     Ok(Connection { handed_over: decoder.next_list()?, ..Connection::of_socket(fd) })
 }
 
+fn is_notice(message: &Records) -> bool {
+    message.contains(&(b'N', b"Transcript of session follows.".to_vec()))
+}
+
 /// What came of a transcript.
 #[derive(Default)]
 struct Run {
@@ -432,6 +493,9 @@ impl Run {
         let mut wrong = vec![];
         for Seen { wanted, got } in &self.seen {
             wrong.extend(difference(wanted, got));
+        }
+        if transcript.wants_notices() && !self.messages.iter().any(is_notice) {
+            wrong.push("no notice was sent".to_owned());
         }
         if let Some(line) = first_missing(&transcript.log, &self.log) {
             wrong.push(format!("no log line: {line}"));

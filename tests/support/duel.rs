@@ -125,7 +125,7 @@ fn step_both(players: &mut [Player<'_>; 2], step: &Step, pace: Pace, halves: &mu
             Step::Reset => player.reset(),
             Step::Shutdown => player.shut(),
             Step::Pause(time) => std::thread::sleep(*time),
-            Step::Expect { .. } | Step::WaitForLog(_) => (),
+            Step::Expect { .. } | Step::WaitForLog(_) | Step::Keep => (),
         }
     }
 }

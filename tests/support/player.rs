@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) log: Vec<String>,
     /// The queue files, one after the other.
     pub(crate) queue: Vec<String>,
+    /// Among them are mails that smtpd itself sent.
+    pub(crate) has_notices: bool,
 }
 
 /// How to know that a reply is complete.
@@ -53,6 +55,7 @@ pub(crate) fn play(
 ) -> Run {
     let mut run = Run::default();
     let mut tls = Handshakes::default();
+    let mut kept = Vec::new();
     let mut logged = 0;
     for (number, session) in transcript.sessions.iter().enumerate() {
         if number > 0 {
@@ -65,20 +68,39 @@ pub(crate) fn play(
             Err(error) => run.dialogue.push(format!("S! no connection: {error}")),
         }
         player.session(session, &mut run);
+        if session.steps.last() == Some(&Step::Keep) {
+            kept.push(player.line);
+            continue;
+        }
         drop(player);
         // An ordinary user cannot reach postlogd(8).
         logged += usize::from(session.user.as_ref().is_none_or(|user| user != "nobody"));
         world.wait_for_ends(at, side, logged);
     }
+    if !kept.is_empty() {
+        logged += kept.len();
+        drop(kept);
+        world.wait_for_ends(at, side, logged);
+    }
     run.log = world.log(at, side);
-    run.collect(world, at, side);
+    let notices = world.notices(transcript, at, side);
+    run.has_notices = !notices.is_empty();
+    run.collect(world, at, side, notices);
     run
 }
 
 impl Run {
+    /// Without the log lines that `transcript` does not want, where it says so.
+    pub(crate) fn wanted_by(mut self, transcript: &Transcript) -> Run {
+        if transcript.only_wanted_log {
+            self.log.retain(|line| transcript.log.contains(line));
+        }
+        self
+    }
+
     /// Gets the queue files, and masks everything.
-    fn collect(&mut self, world: &World, at: usize, side: Side) {
-        let mut ids: Vec<String> = Vec::new();
+    fn collect(&mut self, world: &World, at: usize, side: Side, notices: Vec<String>) {
+        let mut ids = notices;
         for line in self.dialogue.iter().chain(&self.log) {
             let id = world.mask.queue_id(line).map(str::to_owned);
             ids.extend(id.filter(|id| id != "NOQUEUE" && !ids.contains(id)));
@@ -151,6 +173,7 @@ impl Player<'_> {
                 Step::Tls(how) => noted.push(self.handshake(how)),
                 Step::Close => self.hang_up(),
                 Step::Reset => self.reset(),
+                Step::Keep => return,
                 Step::Shutdown => self.shut(),
                 Step::Pause(time) => std::thread::sleep(*time),
                 Step::WaitForLog(text) => self.world.wait_for_line(self.at, self.side, text),

@@ -30,9 +30,14 @@ pub(crate) struct Transcript {
     pub(crate) sessions: Vec<Session>,
     /// `L:` lines: wanted in this order, others may stand between.
     pub(crate) log: Vec<String>,
+    /// Only the lines wanted are looked for in the log: both sides have many others.
+    pub(crate) only_wanted_log: bool,
     /// The file's lines, for the recorder.
     pub(crate) source: Vec<String>,
 }
+
+/// What stands for the listener's port in a transcript's settings.
+pub(crate) const PORT: &str = "@port@";
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +66,8 @@ pub(crate) enum Step {
     Close,
     /// Closes the connection with a reset.
     Reset,
+    /// Keeps the connection, to the end of the transcript; other sessions begin meanwhile.
+    Keep,
     /// Closes the sending half only.
     Shutdown,
     /// Waits without sending.
@@ -138,6 +145,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Transcript> {
 }
 
 impl Transcript {
+    /// Whether smtpd is to send mails of its own: to a recipient named by [`PORT`].
+    pub(crate) fn wants_notices(&self) -> bool {
+        self.main_cf.iter().any(|(_, value)| value.contains(PORT))
+    }
+
     /// Reads a transcript from the text of a file.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Transcript, BadLine> {
         let mut reader = Reader {
@@ -150,6 +162,7 @@ impl Transcript {
                 indexed: Vec::new(),
                 sessions: Vec::new(),
                 log: Vec::new(),
+                only_wanted_log: false,
                 source: text.lines().map(str::to_owned).collect(),
             },
             client: USUAL_CLIENT,
@@ -220,6 +233,7 @@ impl Reader {
                 let words = text.trim().split_once(' ').ok_or("not a type and a name")?;
                 self.transcript.indexed.push((words.0.to_owned(), words.1.to_owned()));
             }
+            Some(("log", text)) => self.transcript.only_wanted_log = text.trim() == "as wanted",
             Some(("client", text)) => self.client(text.trim())?,
             Some(("listener", text)) => self.second = text.trim() == "2",
             Some(("TLS", text)) => self.step(Step::Tls(Tls::parse(text)?)),
@@ -233,6 +247,7 @@ impl Reader {
                 "flush" => (),
                 "close" => self.step(Step::Close),
                 "reset" => self.step(Step::Reset),
+                "keep" => self.step(Step::Keep),
                 "shutdown" => self.step(Step::Shutdown),
                 _ => return Err(format!("unknown line: {line}")),
             },
@@ -325,6 +340,7 @@ impl Session {
                 Step::Tls(how) => lines.push(how.line()),
                 Step::Close => lines.push("close".to_owned()),
                 Step::Reset => lines.push("reset".to_owned()),
+                Step::Keep => lines.push("keep".to_owned()),
                 Step::Shutdown => lines.push("shutdown".to_owned()),
                 Step::Pause(time) => lines.push(format!("pause: {}", time.as_secs_f64())),
                 Step::WaitForLog(text) => lines.push(format!("wait: {text}")),

@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::stat::Mode;
 use nix::unistd::{Group, User, chown, mkfifo};
 
 use super::front::{self, BEHIND, Front};
 use super::mask::Mask;
-use super::transcript::{Session, Transcript};
+use super::transcript::{PORT, Session, Transcript};
 use super::{certificates, dns};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -39,6 +39,8 @@ pub(crate) enum Side {
 const FIRST_PORT: u16 = 27_000;
 /// How much higher the port of a second listener is, with the same settings.
 const SECOND: u16 = 1_000;
+/// What a notice to the postmaster has in it.
+const NOTICE: &[u8] = b"Transcript of session follows.";
 /// The release that the transcripts tell of.
 const TOLD: &str = "3.7.11";
 /// A plain listener of the installed smtpd, to see that master is there.
@@ -395,7 +397,8 @@ impl World {
                 writeln!(master, "  -o smtpd_rs_dialect={TOLD}")?;
             }
             for (name, value) in &transcript.main_cf {
-                writeln!(master, "  -o {{ {name} = {} }}", self.fill(value, at))?;
+                let value = self.fill(value, at).replace(PORT, &port.to_string());
+                writeln!(master, "  -o {{ {name} = {value} }}")?;
             }
         }
         Ok(())
@@ -486,6 +489,21 @@ impl World {
         log.of_listener(port(at, side))
     }
 
+    /// The log lines of one listener so far as a usual Postfix writes them, all of the same time.
+    pub(crate) fn usual_log(&self, at: usize, side: Side) -> Vec<String> {
+        let mut log = self.lock();
+        log.read_more(&self.dir.join("maillog"));
+        let tag = format!("t{}/", port(at, side));
+        let entries = log.entries.iter().filter(|entry| entry.ident.starts_with(&tag));
+        let line = |e: &Entry| format!("Nov 25 12:00:00 mx postfix/smtpd[{}]: {}", e.pid, e.text);
+        entries.map(line).collect()
+    }
+
+    /// A file of the instance's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// The log lines of one listener so far, by process.
     pub(crate) fn processes(&self, at: usize, side: Side) -> Vec<Vec<String>> {
         let mut log = self.lock();
@@ -530,6 +548,29 @@ impl World {
         let Ok(output) = output else { return Vec::new() };
         let lines = output.stdout.split(|byte| *byte == b'\n');
         lines.map(super::transcript::show).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The messages whose recipient names the listener (`@port@`): those that smtpd itself sends.
+    pub(crate) fn notices(&self, transcript: &Transcript, at: usize, side: Side) -> Vec<String> {
+        if !transcript.wants_notices() {
+            return Vec::new();
+        }
+        let wanted = port(at, side).to_string().into_bytes();
+        let Ok(queue) = fs::read_dir(self.dir.join("spool/incoming")) else { return Vec::new() };
+        let mut found: Vec<(SystemTime, String)> = queue
+            .flatten()
+            .filter(|entry| {
+                let content = fs::read(entry.path()).unwrap_or_default();
+                let named = content.windows(wanted.len()).any(|part| part == wanted);
+                named && content.windows(NOTICE.len()).any(|part| part == NOTICE)
+            })
+            .filter_map(|entry| {
+                let time = entry.metadata().ok()?.modified().ok()?;
+                Some((time, entry.file_name().into_string().ok()?))
+            })
+            .collect();
+        found.sort();
+        found.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The records of a queue file, but for those that hold times and sizes; nothing if it is gone.

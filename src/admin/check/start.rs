@@ -87,7 +87,7 @@ impl Examination<'_> {
             let opener = Opener::new(&config);
             let opener = opener.with_proxymap(Rc::<Proxied>::clone(&proxied));
             let server = Server::open_beside(&config, opener, Box::new(Keeper))?;
-            server.check_notify_classes()?;
+            server.notify_classes()?;
             server.warn_of_space();
             Ok(server)
         });

@@ -1,0 +1,588 @@
+//! Other people's programs, talking to the installed smtpd and to ours: mail clients must end with the
+//! same status, say the same, and leave the same messages in the queue; programs that read logs must
+//! report the same of both.
+//!
+//! ```text
+//! cargo test --test clients [-- NAME…]
+//! ```
+//!
+//! It needs what the tests beside the original need, and says which programs are not there. With
+//! `CI` set, all must be there.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use pcre2::bytes::Regex;
+use support::compare;
+use support::inside::{self, say};
+use support::player::{self, Reading};
+use support::transcript::{self, Transcript};
+use support::world::{self, Side, World};
+
+/// The settings of all listeners of this program.
+const SETTINGS: &str = "\
+main.cf: smtpd_tls_security_level = may
+main.cf: smtpd_tls_cert_file = @tls@/server.pem
+main.cf: smtpd_tls_key_file = @tls@/server.key
+main.cf: smtpd_tls_loglevel = 1
+S:
+";
+
+/// A client: a name, the program that must be there, the sessions that it makes, the messages that
+/// it leaves, and what the shell runs. `@at@` is where the server is, as `host:port`.
+struct Client {
+    name: &'static str,
+    needs: &'static str,
+    sessions: usize,
+    messages: usize,
+    run: &'static str,
+}
+
+const fn client(
+    name: &'static str,
+    needs: &'static str,
+    (sessions, messages): (usize, usize),
+    run: &'static str,
+) -> Client {
+    Client { name, needs, sessions, messages, run }
+}
+
+/// swaks with TLS.
+const SWAKS_TLS: &str = "swaks perl:Net::SSLeay";
+
+/// Every client.
+static CLIENTS: &[Client] = &[
+    client(
+        "swaks",
+        "swaks",
+        (1, 1),
+        "swaks --server @at@ --ehlo client.test --from a@sender.test \
+         --to user@example.test,other@example.test --header 'Subject: one' --body 'line\\n.dot\\n'",
+    ),
+    client(
+        "swaks_helo",
+        "swaks",
+        (1, 1),
+        "swaks --server @at@ --protocol SMTP --helo client.test --from '<>' --to user@example.test",
+    ),
+    client(
+        "swaks_pipelined",
+        "swaks",
+        (1, 1),
+        "swaks --server @at@ --pipeline --ehlo client.test --from a@sender.test \
+         --to user@example.test,nobody@example.test,other@example.test",
+    ),
+    client(
+        "swaks_refused",
+        "swaks",
+        (1, 0),
+        "swaks --server @at@ --ehlo client.test --from a@sender.test --to far@away.test",
+    ),
+    client(
+        "swaks_tls",
+        SWAKS_TLS,
+        (1, 1),
+        "swaks --server @at@ --tls --ehlo client.test --from a@sender.test --to user@example.test",
+    ),
+    client(
+        "swaks_tls_refused",
+        SWAKS_TLS,
+        (1, 0),
+        "swaks --server @at@ --tls --tls-protocol sslv3 --ehlo client.test --from a@sender.test \
+         --to user@example.test",
+    ),
+    client(
+        "swaks_quit_after_mail",
+        "swaks",
+        (1, 0),
+        "swaks --server @at@ --quit-after MAIL --ehlo client.test --from a@sender.test \
+         --to user@example.test",
+    ),
+    client(
+        "swaks_drop_after_data",
+        "swaks",
+        (1, 0),
+        "swaks --server @at@ --drop-after DATA --ehlo client.test --from a@sender.test \
+         --to user@example.test",
+    ),
+    client(
+        "msmtp",
+        "msmtp",
+        (1, 1),
+        "printf 'From: a@sender.test\\nSubject: two\\n\\n.dot\\nbody\\n' | msmtp -v --file=/dev/null \
+         --host=@host@ --port=@port@ --tls=off --auth=off --domain=client.test \
+         --from=a@sender.test user@example.test other@example.test",
+    ),
+    client(
+        "msmtp_tls",
+        "msmtp",
+        (1, 1),
+        "printf 'From: a@sender.test\\nSubject: two\\n\\nbody\\n' | msmtp --file=/dev/null \
+         --host=@host@ --port=@port@ --tls=on --tls-starttls=on --tls-certcheck=off --auth=off \
+         --domain=client.test --from=a@sender.test -N delay,failure -R hdrs user@example.test",
+    ),
+    client(
+        "msmtp_refused",
+        "msmtp",
+        (1, 0),
+        "printf 'Subject: two\\n\\nbody\\n' | msmtp --file=/dev/null --host=@host@ --port=@port@ \
+         --tls=off --auth=off --domain=client.test --from=a@sender.test nobody@example.test",
+    ),
+    client(
+        "msmtp_auth",
+        "msmtp",
+        (1, 0),
+        "printf 'Subject: two\\n\\nbody\\n' | msmtp --file=/dev/null --host=@host@ --port=@port@ \
+         --tls=off --auth=plain --user=x --passwordeval='echo y' --domain=client.test \
+         --from=a@sender.test user@example.test",
+    ),
+    client(
+        "msmtp_serverinfo",
+        "msmtp",
+        (1, 0),
+        "msmtp --file=/dev/null --host=@host@ --port=@port@ --tls=off --serverinfo",
+    ),
+    client(
+        "curl",
+        "curl",
+        (1, 1),
+        "printf 'From: a@sender.test\\r\\nSubject: three\\r\\n\\r\\n.dot\\r\\n' | curl -sS \
+         smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test \
+         --mail-rcpt other@example.test -T -",
+    ),
+    client(
+        "curl_big",
+        "curl",
+        (1, 1),
+        "head -c 300000 /dev/zero | tr '\\0' x | fold -w 70 >@dir@/big; curl -sS \
+         smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test \
+         -T @dir@/big",
+    ),
+    client(
+        "curl_too_big",
+        "curl",
+        (1, 0),
+        "head -c 20000000 /dev/zero | tr '\\0' x | fold -w 70 >@dir@/huge; curl -sS \
+         smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test \
+         -T @dir@/huge; status=$?; rm @dir@/huge; exit $status",
+    ),
+    client(
+        "curl_tls",
+        "curl",
+        (1, 1),
+        "printf 'Subject: three\\r\\n\\r\\nbody\\r\\n' | curl -sS --ssl-reqd -k \
+         smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test -T -",
+    ),
+    client("curl_vrfy", "curl", (1, 0), "curl -sS smtp://@at@/client.test --mail-rcpt user"),
+    client("curl_noop", "curl", (1, 0), "curl -sS smtp://@at@/client.test -X NOOP"),
+    client(
+        "curl_http",
+        "curl",
+        (1, 0),
+        "curl -sS --http0.9 -m 10 http://@at@/ | sed 's/[^ -~]*$//'",
+    ),
+    client(
+        "smtp_source",
+        "smtp-source",
+        (20, 20),
+        "smtp-source -s 4 -m 20 -l 3000 -f a@sender.test -t user@example.test -M client.test \
+         inet:@at@",
+    ),
+    client(
+        "smtp_source_one_session",
+        "smtp-source",
+        (1, 10),
+        "smtp-source -d -m 10 -l 500 -f a@sender.test -t user@example.test -M client.test \
+         inet:@at@",
+    ),
+    client(
+        "smtp_source_helo",
+        "smtp-source",
+        (2, 2),
+        "smtp-source -o -m 2 -f a@sender.test -t user@example.test -M client.test inet:@at@",
+    ),
+    client(
+        "posttls_finger",
+        "posttls-finger",
+        (1, 0),
+        "posttls-finger -c -C -l may -o smtp_helo_name=client.test '[@host@]:@port@'",
+    ),
+    client(
+        "posttls_finger_without_tls",
+        "posttls-finger",
+        (1, 0),
+        "posttls-finger -c -l none -o smtp_helo_name=client.test '[@host@]:@port@'",
+    ),
+    client(
+        "openssl",
+        "openssl",
+        (1, 0),
+        "sleep 1 | openssl s_client -quiet -no_ign_eof -starttls smtp -crlf -name client.test \
+         -connect @at@ 2>/dev/null",
+    ),
+    client(
+        "python_smtplib",
+        "python3",
+        (2, 3),
+        "python3 @scripts@/smtplib_client.py @host@ @port@",
+    ),
+    client("perl_net_smtp", "perl", (2, 2), "perl @scripts@/net_smtp.pl @host@ @port@"),
+    client(
+        "nodemailer",
+        "node node:nodemailer",
+        (1, 12),
+        "node @scripts@/nodemailer.js @host@ @port@",
+    ),
+];
+
+/// A program that reads a log, and the lines of its report that count.
+struct Reader {
+    name: &'static str,
+    needs: &'static str,
+    run: &'static str,
+    counts: fn(&str) -> bool,
+}
+
+/// Every reader of logs. `@log@` is the log.
+static READERS: &[Reader] = &[
+    Reader { name: "fail2ban", needs: "fail2ban-regex", run: FAIL2BAN, counts: of_fail2ban },
+    Reader { name: "pflogsumm", needs: "pflogsumm", run: "pflogsumm @log@", counts: |_| true },
+    Reader {
+        name: "logwatch",
+        needs: LOGWATCH,
+        run: LOGWATCH_RUN,
+        counts: |line| !is_of_the_log(line),
+    },
+];
+
+const FAIL2BAN: &str = "for mode in normal auth rbl ddos extra errors aggressive; do \
+    fail2ban-regex --print-all-matched --print-all-missed @log@ \
+    \"/etc/fail2ban/filter.d/postfix.conf[mode=$mode]\"; done";
+const LOGWATCH: &str = "/usr/share/logwatch/scripts/services/postfix";
+const LOGWATCH_RUN: &str = "perl /usr/share/logwatch/scripts/services/postfix --detail 10 @log@";
+
+/// All but its own times, and the lines themselves, which have process ids in them.
+fn of_fail2ban(line: &str) -> bool {
+    !line.contains("[processed in") && !is_of_the_log(line)
+}
+
+fn is_of_the_log(line: &str) -> bool {
+    line.contains("Nov 25 12:00:00")
+}
+
+/// What clients do in the log that is read: transcripts whose names begin so.
+const TRAFFIC: &[&str] = &[
+    "auth_command",
+    "commands_",
+    "errors_hard",
+    "limit_",
+    "lost_",
+    "mail_plain",
+    "notices_p",
+    "pipelining_",
+    "reject_",
+    "relay_",
+    "starttls",
+    "talks_first",
+    "tls_reset",
+    "unknown_client",
+    "unlisted_",
+    "warn_if_reject",
+];
+
+fn main() -> ExitCode {
+    let result = if inside::is_inside() { play_all() } else { inside::go("clients") };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("clients: {error}\n0 passed, 1 failed"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What came of it all.
+#[derive(Default)]
+struct Sum {
+    passed: usize,
+    failed: usize,
+}
+
+impl Sum {
+    fn add(&mut self, name: &str, complaints: &[String]) {
+        if complaints.is_empty() {
+            self.passed += 1;
+            return;
+        }
+        self.failed += 1;
+        say(&format!("FAILED  {name}"));
+        complaints.iter().for_each(|line| say(&format!("        {line}")));
+    }
+
+    /// Whether `program` is there; else says so.
+    fn has(&mut self, name: &str, program: &str) -> bool {
+        if are_there(program) {
+            return true;
+        }
+        say(&format!("skipped {name}: there is no {program}"));
+        self.failed += usize::from(env::var_os("CI").is_some());
+        false
+    }
+}
+
+/// Where Debian has modules of node's.
+const NODE_PATH: &str = "/usr/share/nodejs";
+
+/// Whether all of `programs` are there; `perl:Name` and `node:name` are modules.
+fn are_there(programs: &str) -> bool {
+    let succeeds = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).env("NODE_PATH", NODE_PATH).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    programs.split(' ').all(|program| match program.split_once(':') {
+        Some(("perl", module)) => succeeds("perl", &[&format!("-M{module}"), "-e1"]),
+        Some((node, module)) => succeeds(node, &["-e", &format!("require('{module}')")]),
+        None => is_there(program),
+    })
+}
+
+fn is_there(program: &str) -> bool {
+    let dirs = env::var("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"];
+    let mut dirs = dirs.split(':').chain(sbin);
+    dirs.any(|dir| Path::new(dir).join(program).is_file())
+}
+
+fn play_all() -> Result<bool, Box<dyn Error>> {
+    let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    let release = inside::installed("mail_version")?;
+    if !release.starts_with("3.7.") {
+        say(&format!("clients: skipped, since Postfix {release} is installed"));
+        return Ok(true);
+    }
+    world::enter().map_err(|error| error.to_string())?;
+    let mut sum = Sum::default();
+    let mut clients: Vec<&Client> = CLIENTS.iter().filter(|one| wants(one.name)).collect();
+    clients.retain(|one| sum.has(one.name, one.needs));
+    let mut readers: Vec<&Reader> = READERS.iter().filter(|one| wants(one.name)).collect();
+    readers.retain(|one| sum.has(one.name, one.needs));
+
+    let mut listeners = Vec::new();
+    for client in &clients {
+        listeners.push(Transcript::parse(client.name, SETTINGS).map_err(|bad| bad.to_string())?);
+    }
+    let traffic = if readers.is_empty() { Vec::new() } else { traffic()? };
+    listeners.extend(traffic);
+    let binaries = inside::binaries(false)?;
+    let world = World::start(&listeners, &binaries).map_err(|error| error.to_string())?;
+    for (at, client) in clients.iter().enumerate() {
+        let theirs = client.play(&world, &listeners[at], at, Side::Theirs)?;
+        let ours = client.play(&world, &listeners[at], at, Side::Ours)?;
+        sum.add(client.name, &client.judge(&theirs, &ours));
+    }
+    if !readers.is_empty() {
+        let theirs = read_traffic(&world, &listeners, clients.len(), Side::Theirs)?;
+        let ours = read_traffic(&world, &listeners, clients.len(), Side::Ours)?;
+        for reader in readers {
+            let (theirs, ours) = (reader.report(&theirs)?, reader.report(&ours)?);
+            let mut complaints = compare::difference(&theirs, &ours);
+            if theirs.len() < 10 {
+                complaints.push(format!("it says next to nothing: {theirs:?}"));
+            }
+            sum.add(reader.name, &complaints);
+        }
+    }
+    say(&format!("{} passed, {} failed", sum.passed, sum.failed));
+    Ok(sum.failed == 0)
+}
+
+/// What a client did and left.
+struct Run {
+    status: Option<i32>,
+    said: Vec<String>,
+    log: Vec<String>,
+    /// The queue files, in the order of their content.
+    messages: BTreeSet<(usize, Vec<String>)>,
+}
+
+impl Client {
+    fn play(
+        &self,
+        world: &World,
+        listener: &Transcript,
+        at: usize,
+        side: Side,
+    ) -> Result<Run, Box<dyn Error>> {
+        let session = listener.sessions.first().ok_or("no session")?;
+        let (_, server) = world.addresses(at, side, session);
+        let command = self
+            .run
+            .replace("@at@", &server.to_string())
+            .replace("@host@", &server.ip().to_string())
+            .replace("@port@", &server.port().to_string())
+            .replace("@dir@", &world.path("files").display().to_string())
+            .replace("@scripts@", &scripts().display().to_string());
+        let (status, said) = shell(&command)?;
+        world.wait_for_ends(at, side, self.sessions);
+        let log = world.log(at, side);
+        let ids: Vec<String> =
+            log.iter().filter_map(|line| world.mask.queue_id(line).map(str::to_owned)).collect();
+        let mut words = world.replacements(at, side);
+        words.push((server.port().to_string(), "PORT".to_owned()));
+        let own = Own::new()?;
+        let masked = |line: &String| own.mask(&world.mask.line(line, &ids, &words));
+        let mut messages = BTreeSet::new();
+        for id in &ids {
+            let lines: Vec<String> = world.queue_file(id).iter().map(masked).collect();
+            let same = messages.iter().filter(|(_, other)| *other == lines).count();
+            messages.extend((!lines.is_empty()).then_some((same, lines)));
+        }
+        Ok(Run {
+            status,
+            said: said.iter().map(masked).collect(),
+            log: sorted(log.iter().map(masked).collect()),
+            messages,
+        })
+    }
+
+    fn judge(&self, theirs: &Run, ours: &Run) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if theirs.status != ours.status {
+            complaints.push(format!("status: {:?}, ours {:?}", theirs.status, ours.status));
+        }
+        for (what, run) in [("theirs", theirs), ("ours", ours)] {
+            if run.messages.len() != self.messages {
+                complaints.push(format!("{what}: {} messages", run.messages.len()));
+                complaints.extend(run.said.iter().take(20).cloned());
+            }
+        }
+        let lines = |run: &Run| -> Vec<String> {
+            run.messages.iter().flat_map(|(_, lines)| lines.clone()).collect()
+        };
+        for (what, theirs, ours) in [
+            ("it says", &theirs.said, &ours.said),
+            ("log", &theirs.log, &ours.log),
+            ("queue files", &lines(theirs), &lines(ours)),
+        ] {
+            let difference = compare::difference(theirs, ours);
+            if !difference.is_empty() {
+                complaints.push(format!("{what}: theirs (-), ours (+)"));
+                complaints.extend(difference.into_iter().take(40));
+            }
+        }
+        complaints
+    }
+}
+
+/// Sessions side by side come in any order.
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// Runs a command; its status, and what it says.
+fn shell(command: &str) -> Result<(Option<i32>, Vec<String>), Box<dyn Error>> {
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1\n{command}")])
+        .env("LC_ALL", "C.UTF-8")
+        .env("NODE_PATH", NODE_PATH)
+        .env("PERL_HASH_SEED", "0")
+        .env("PERL_PERTURB_KEYS", "0")
+        .env("PATH", format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default()))
+        .stdin(Stdio::null())
+        .output()?;
+    let lines = output.stdout.split(|byte| *byte == b'\n').map(transcript::show);
+    Ok((output.status.code(), lines.collect()))
+}
+
+/// What clients make up: dates, ids, process ids.
+struct Own(Vec<(Regex, &'static str)>);
+
+impl Own {
+    fn new() -> Result<Self, pcre2::Error> {
+        const RULES: &[(&str, &str)] = &[
+            (r"(?i)(message-id: ).*", "MESSAGE-ID"),
+            (r"(Date: ).*", "DATE"),
+            (r"(Subject: test ).*", "DATE"),
+            (r"()<[-.0-9A-Za-z]+@[-.0-9A-Za-z]+ *>(?=.*Message)", "MESSAGE-ID"),
+            (r"(SIZE=)\d+", "SIZE"),
+            (r"(\bPID )\d+", "PID"),
+        ];
+        let rules = RULES.iter().map(|(rule, word)| Ok((Regex::new(rule)?, *word)));
+        Ok(Self(rules.collect::<Result<_, pcre2::Error>>()?))
+    }
+
+    fn mask(&self, line: &str) -> String {
+        let mut line = line.to_owned();
+        for (rule, word) in &self.0 {
+            let found = rule.captures(line.as_bytes()).ok().flatten();
+            let Some((all, kept)) = found.and_then(|f| Some((f.get(0)?, f.get(1)?))) else {
+                continue;
+            };
+            line = format!("{}{word}{}", &line[..kept.end()], &line[all.end()..]);
+        }
+        line
+    }
+}
+
+/// The transcripts that make the log.
+fn traffic() -> Result<Vec<Transcript>, Box<dyn Error>> {
+    let mut all = transcript::all()?;
+    all.retain(|one| TRAFFIC.iter().any(|begin| one.name.starts_with(begin)));
+    // These differ on purpose.
+    all.retain(|one| {
+        !matches!(one.name.as_str(), "reject_end_of_data" | "starttls_ticket_of_another_service")
+    });
+    Ok(all)
+}
+
+/// Plays the traffic to one side, and gives the file with its log.
+fn read_traffic(
+    world: &World,
+    listeners: &[Transcript],
+    first: usize,
+    side: Side,
+) -> Result<PathBuf, Box<dyn Error>> {
+    let traffic: Vec<usize> = (first..listeners.len()).collect();
+    std::thread::scope(|scope| {
+        for part in traffic.chunks(traffic.len().div_ceil(8).max(1)) {
+            scope.spawn(move || {
+                for at in part {
+                    player::play(world, &listeners[*at], *at, side, Reading::AsWritten);
+                }
+            });
+        }
+    });
+    let mut lines = Vec::new();
+    for at in traffic {
+        let words = world.replacements(at, side);
+        let line = |line: &String| {
+            words.iter().fold(line.clone(), |line, (word, by)| line.replace(word, by))
+        };
+        lines.extend(world.usual_log(at, side).iter().map(line));
+    }
+    let path = world.path(if side == Side::Theirs { "theirs.log" } else { "ours.log" });
+    fs::write(&path, lines.join("\n") + "\n")?;
+    Ok(path)
+}
+
+impl Reader {
+    fn report(&self, log: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+        let log = log.display().to_string();
+        let (_, lines) = shell(&self.run.replace("@log@", &log))?;
+        let lines = lines.into_iter().filter(|line| (self.counts)(line));
+        Ok(lines.map(|line| line.replace(&log, "LOG")).collect())
+    }
+}
