@@ -2,7 +2,8 @@
 //!
 //! main.cf need not tell any of it, since Postfix's own programs have it compiled in. So we look
 //! beside our own program, then beside our parent, which is master(8); the release is a text in
-//! each of Postfix's programs (`mail_version=3.7.11`), of which master(8) is the smallest.
+//! each of Postfix's programs (`mail_version=3.7.11`), of which master(8) is the smallest. Compilers
+//! that see that nobody reads that text leave it out; then the bare number still stands there.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -59,8 +60,30 @@ fn directory_of(link: PathBuf) -> Option<Vec<u8>> {
 /// The version of the master(8) in `directory`.
 fn in_directory(directory: &[u8]) -> Option<Vec<u8>> {
     let path = fill!("{}/master", directory);
-    let program = File::open(Path::new(std::ffi::OsStr::from_bytes(&path))).ok()?;
-    version_in(program).ok().flatten()
+    let program = || File::open(Path::new(std::ffi::OsStr::from_bytes(&path))).ok();
+    let marked = version_in(program()?).ok().flatten();
+    marked.or_else(|| bare_version_in(program()?))
+}
+
+/// The first text of a program that is nothing but the number of a release.
+fn bare_version_in(program: impl io::Read) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    program.take(LARGEST_BARE).read_to_end(&mut bytes).ok()?;
+    let mut texts = bytes.split(|byte| *byte == 0).filter_map(valid);
+    texts.find(|text| is_release(text)).map(<[u8]>::to_vec)
+}
+
+/// `3.11.7`, `3.12-20260821`: what Postfix calls a release, from 3.0 on.
+fn is_release(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"3.") else { return false };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (minor, rest) = rest.split_at(digits);
+    let number = |rest: &[u8]| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit);
+    match rest.first() {
+        Some(b'.') => (1..=2).contains(&minor.len()) && number(&rest[1..]),
+        Some(b'-') => (1..=2).contains(&minor.len()) && rest.len() > 8 && number(&rest[1..9]),
+        _ => false,
+    }
 }
 
 const MARK: &[u8] = b"mail_version=";
@@ -69,6 +92,8 @@ const LONGEST: usize = 100;
 const PIECE: usize = 64 * 1024;
 /// Programs are not larger.
 const LARGEST: u64 = 64 << 20;
+/// master(8) has 50 KB; one with all libraries in it has a few megabytes.
+const LARGEST_BARE: u64 = 8 << 20;
 
 /// The version that stands in a program. Not all of it is read: only up to there, piece by piece.
 fn version_in(program: impl io::Read) -> io::Result<Option<Vec<u8>>> {
@@ -158,6 +183,18 @@ mod tests {
         }
         let endless = [&b"mail_version="[..], &[b'1'; 3 * PIECE]].concat();
         assert_eq!(version_in(&endless[..]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_bare_version_is_found_where_there_is_no_other() {
+        for (program, version) in [
+            (&b"\x7fELF\0GLIBC_2.3.4\x003.11.7\0x"[..], Some(&b"3.11.7"[..])),
+            (b"\x003.12-20260821-NONPROD\0", Some(b"3.12-20260821-NONPROD")),
+            (b"\x003.11\0libz.so.3.1.2\x003.11.7x\x003.999.1\0 3.1.1\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(bare_version_in(program).as_deref(), version);
+        }
     }
 
     #[test]
