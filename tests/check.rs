@@ -3,6 +3,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/lists.rs"]
+mod lists;
 #[path = "support/shapes.rs"]
 mod shapes;
 

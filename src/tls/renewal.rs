@@ -64,7 +64,13 @@ impl Renewal {
         for file in Settings::chain_files(&config.smtpd_tls_chain_files) {
             watched.extend(watch("smtpd_tls_chain_files", file, QUIET));
         }
-        watched.extend(watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET));
+        for (name, file) in [
+            ("smtpd_tls_CAfile", &config.smtpd_tls_CAfile),
+            ("smtpd_tls_ccert_crl_file", &config.smtpd_tls_ccert_crl_file),
+            ("smtpd_tls_ocsp_file", &config.smtpd_tls_ocsp_file),
+        ] {
+            watched.extend(watch(name, file, QUIET));
+        }
         for (name, list) in [
             ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
             ("relay_clientcerts", &config.relay_clientcerts),

@@ -11,6 +11,7 @@ pub(crate) mod front;
 pub(crate) mod handshake;
 pub(crate) mod inside;
 pub(crate) mod instance;
+pub(crate) mod lists;
 pub(crate) mod mask;
 pub(crate) mod namespaces;
 pub(crate) mod player;
