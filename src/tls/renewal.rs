@@ -305,6 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn a_new_revocation_list_is_read() {
+        let place = Place::new("lists");
+        place.put("crl", b"old");
+        let list = place.0.join("crl").display().to_string();
+        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
+        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+        assert_eq!(due(&renewal), None);
+        place.put("crl", b"new");
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", &place, "crl"));
+    }
+
+    #[test]
     fn it_can_be_turned_off() {
         let config = Config::of_text("smtpd_tls_hot_reload = no").unwrap();
         assert!(Renewal::prepare(&config).is_none());

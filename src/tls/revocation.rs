@@ -55,7 +55,9 @@ impl Lists {
                 let words = "is not signed by it, and left out";
                 warning!("smtpd_tls_ccert_crl_file {}: the CRL of {} {}", file.name, issuer, words);
             } else if ffi::add_list(ctx, &list) {
-                ends.push(list.next_update().and_then(inspect::seconds).unwrap_or(i64::MAX));
+                let end = list.next_update().and_then(inspect::seconds).unwrap_or(i64::MAX);
+                warn_of_end(file, &list, end);
+                ends.push(end);
             }
         }
         if ends.is_empty() {
@@ -72,6 +74,14 @@ impl Lists {
     pub(super) fn context(&self, service: &[u8], now: i64) -> [u8; 32] {
         let ended = self.ends.iter().filter(|end| **end < now).count();
         session::session_id_context(&fill!("{}\0{}\0{}", service, ended, self.digest))
+    }
+}
+
+fn warn_of_end(file: &File, list: &X509Crl, end: i64) {
+    if end < session::now() {
+        let issuer = ffi::one_line(list.issuer_name());
+        let words = "has expired: no certificate of it is trusted";
+        warning!("smtpd_tls_ccert_crl_file {}: the CRL of {} {}", file.name, issuer, words);
     }
 }
 
