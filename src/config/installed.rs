@@ -89,7 +89,8 @@ fn is_release(text: &[u8]) -> bool {
 const MARK: &[u8] = b"mail_version=";
 /// No version is longer.
 const LONGEST: usize = 100;
-const PIECE: usize = 64 * 1024;
+/// What is read at once: little, since it would stay with the process as memory.
+const PIECE: usize = 8 * 1024;
 /// Programs are not larger.
 const LARGEST: u64 = 64 << 20;
 /// master(8) has 50 KB; one with all libraries in it has a few megabytes.
