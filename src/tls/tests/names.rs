@@ -64,3 +64,33 @@ fn a_name_without_certificates_is_shown_by_newer_releases_only() {
         assert_eq!(name.is_some(), shows_all);
     }
 }
+
+#[test]
+fn clients_need_not_hear_the_names_of_authorities() {
+    let (pki, other) = (Pki::new(), Pki::with_ca("An authority"));
+    let tells = |hides_ca_names: bool| {
+        let own = Own { hides_ca_names, ..Own::default() };
+        let ca_file = other.path("ca.pem");
+        // In TLS 1.2 the server's first words can be read.
+        let protocols = b"<=TLSv1.2".to_vec();
+        let settings = Settings { own, ca_file, protocols, ..pki.asking() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        thread::scope(|scope| {
+            let heard = scope.spawn(move || {
+                theirs.write_all(&client_hello()).unwrap();
+                theirs.shutdown(std::net::Shutdown::Write).unwrap();
+                let mut heard = Vec::new();
+                theirs.read_to_end(&mut heard).unwrap();
+                heard
+            });
+            let mut stream = stream(ours);
+            assert!(server.accept(&mut stream, NAMADDR, server.settings.log).is_err());
+            drop(stream);
+            let heard = heard.join().unwrap();
+            assert!(heard.len() > 500);
+            memchr::memmem::find(&heard, b"An authority").is_some()
+        })
+    };
+    assert!(tells(false) && !tells(true));
+}

@@ -1,4 +1,4 @@
-//! The OCSP response that goes out with our certificate.
+//! Our own certificate: the OCSP response that goes out with it, and its end.
 
 use openssl::ssl::StatusType;
 
@@ -77,5 +77,32 @@ fn a_response_that_is_not_good_is_not_sent_and_said_once() {
         let path = String::from_utf8(pki.path("ocsp")).unwrap();
         assert_eq!(got, [None, None], "{why}");
         assert_eq!(said, [format!("{not_sent} {path} is not sent: {why}")]);
+    }
+}
+
+#[test]
+fn with_hints_the_end_of_our_certificate_is_foretold_once_a_process() {
+    let pki = Pki::new();
+    for (days, end) in [(30, None), (20, Some("expires in")), (-2, Some("has expired"))] {
+        let key = ec_key();
+        let certificate = Shape { from_day: -9, to_day: days, ..Shape::of("server") };
+        let certificate = certificate.sign(&key, Some(&pki.ca));
+        pki.write("server.key", &key.private_key_to_pem_pkcs8().unwrap());
+        pki.write("server.pem", &certificate.to_pem().unwrap());
+        for hints in [true, false] {
+            log();
+            let settings = Settings { log: log_level(b"0"), ..pki.settings() };
+            let settings = Settings { own: Own { hints, ..Own::default() }, ..settings };
+            let tlsmgr = Box::new(FakeTlsmgr::default());
+            let server = TlsServer::with(settings, None, tlsmgr).unwrap();
+            session(&server, &Client::tls13()).0.unwrap();
+            session(&server, &Client::tls13()).0.unwrap();
+            let said = log();
+            let end = end.filter(|_| hints);
+            assert_eq!(said.len(), usize::from(end.is_some()), "{said:?}");
+            let start = "warning: the server's certificate in ";
+            assert!(said.iter().all(|line| line.starts_with(start)), "{said:?}");
+            assert!(end.is_none_or(|end| said[0].contains(end)), "{said:?}");
+        }
     }
 }
