@@ -489,14 +489,23 @@ impl World {
         log.of_listener(port(at, side))
     }
 
-    /// The log lines of one listener so far as a usual Postfix writes them, all of the same time.
+    /// The log lines of one listener so far as a usual Postfix writes them, all of the same time. What
+    /// a process says before its first client is left out: how many processes start is a matter of time.
     pub(crate) fn usual_log(&self, at: usize, side: Side) -> Vec<String> {
         let mut log = self.lock();
         log.read_more(&self.dir.join("maillog"));
         let tag = format!("t{}/", port(at, side));
         let entries = log.entries.iter().filter(|entry| entry.ident.starts_with(&tag));
         let line = |e: &Entry| format!("Nov 25 12:00:00 mx postfix/smtpd[{}]: {}", e.pid, e.text);
-        entries.map(line).collect()
+        let mut serving = HashSet::new();
+        let of_clients = entries.filter(|entry| {
+            let begins = entry.text.starts_with("connect from");
+            if begins {
+                serving.insert(entry.pid.clone());
+            }
+            begins || serving.contains(&entry.pid)
+        });
+        of_clients.map(line).collect()
     }
 
     /// A file of the instance's directory.
