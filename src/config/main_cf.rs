@@ -60,6 +60,12 @@ pub(super) struct Entry {
 }
 
 impl Dictionary {
+    /// An empty one, with room for so many names.
+    pub(super) fn with_room(names: usize) -> Self {
+        let entries = HashMap::with_capacity_and_hasher(names, BuildHasherDefault::default());
+        Self { entries, ..Self::default() }
+    }
+
     /// The text of `name`, not expanded.
     pub fn raw(&self, name: &[u8]) -> Option<&[u8]> {
         self.entries.get(name).map(|entry| &*entry.text)

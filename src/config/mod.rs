@@ -93,7 +93,7 @@ impl Source {
     }
 
     fn empty(config_directory: &[u8]) -> Self {
-        let mut dictionary = Dictionary::default();
+        let mut dictionary = Dictionary::with_room(parameters::TABLE.len());
         dictionary.set(b"process_name", log::PROCESS_NAME.as_bytes());
         dictionary.set(b"config_directory", config_directory);
         Self { dictionary, config_directory: config_directory.to_vec() }

@@ -26,9 +26,12 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     read_rest(&mut File::open(path)?)
 }
 
+/// What is read at once, at first: room that is taken stays with the process as memory.
+const FIRST_READ: usize = 4096;
+
 /// What is left of an open file.
 pub fn read_rest(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; 16 * 1024];
+    let mut text = vec![0; FIRST_READ];
     let mut len = 0;
     loop {
         if len == text.len() {
@@ -58,7 +61,7 @@ mod tests {
     #[test]
     fn a_file_of_any_size_is_read_whole() {
         let path = std::env::temp_dir().join(format!("smtpd-rs-{}-read", std::process::id()));
-        for len in [0, 1, 16 * 1024, 100_000] {
+        for len in [0, 1, FIRST_READ, 100_000] {
             let text = vec![b'x'; len];
             std::fs::write(&path, &text).unwrap();
             assert_eq!(read(&path).unwrap(), text);
