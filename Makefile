@@ -13,6 +13,7 @@ SBIN_DIR ?= $(PREFIX)/sbin
 MAN_DIR ?= $(PREFIX)/share/man/man8
 DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
 DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
+EXAMPLES = $(wildcard postfix-conf/*) scripts/smtpd-rs-fail2ban.conf
 
 TESTS = $(filter-out differential clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
@@ -90,14 +91,14 @@ install:
 	install -m 644 man/smtpd-rs.8 $(DESTDIR)$(MAN_DIR)/smtpd-rs.8
 	ln -sfn smtpd-rs.8 $(DESTDIR)$(MAN_DIR)/smtpd-rs-switch.8
 	install -m 644 $(DOCS) $(DESTDIR)$(DOC_DIR)
-	install -m 644 postfix-conf/* $(DESTDIR)$(DOC_DIR)/examples
+	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOC_DIR)/examples
 
 # What "install" has put there, nothing else.
 uninstall:
 	rm -f $(DESTDIR)$(DAEMON_DIR)/smtpd-rs $(addprefix $(DESTDIR)$(SBIN_DIR)/,smtpd-rs smtpd-rs-switch)
 	rm -f $(addprefix $(DESTDIR)$(MAN_DIR)/,smtpd-rs.8 smtpd-rs-switch.8)
 	rm -f $(addprefix $(DESTDIR)$(DOC_DIR)/,$(notdir $(DOCS)))
-	rm -f $(addprefix $(DESTDIR)$(DOC_DIR)/examples/,$(notdir $(wildcard postfix-conf/*)))
+	rm -f $(addprefix $(DESTDIR)$(DOC_DIR)/examples/,$(notdir $(EXAMPLES)))
 	for directory in $(DOC_DIR)/examples $(DOC_DIR); do \
 		[ ! -d $(DESTDIR)$$directory ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$directory; \
 	done

@@ -119,7 +119,7 @@ macro_rules! changes {
 }
 
 changes! {
-    /// A client that postscreen(8) hands over with wrong attributes gets 421; the process goes on.
+    /// A client of whom postscreen(8) or a proxy says nothing good is unknown; the process goes on.
     BadHandoverSurvived: "3.11";
     /// REQUIRETLS can be announced, asked for and discarded.
     RequireTls: "3.11";
@@ -171,6 +171,8 @@ changes! {
     Utf8UntilNul: "3.9";
     /// permit_sasl_authenticated takes the login of XCLIENT even where smtpd_sasl_auth_enable is off.
     XclientLoginPermits: "3.7.12" "3.8.7" "3.9.1" "3.10";
+    /// The EHLO keywords that are discarded stand in the log with commas.
+    DiscardedWithCommas: "3.11";
     /// The server may show its key without a certificate (with OpenSSL 3.2).
     RawKeyOffered: "3.9";
     /// A name that a client asks for is shown though it has no certificates.

@@ -847,6 +847,14 @@ parameters! {
     smtpd_tls_ccert_authzid_maps: Str = "" own;
     /// Serve with new certificates and keys as soon as their files have changed.
     smtpd_tls_hot_reload: Bool = "yes" own;
+    /// Whether clients are told the names of smtpd_tls_CAfile.
+    smtpd_tls_ccert_ca_names: Bool = "yes" own;
+    /// Revocation lists: a client certificate that its CA revoked proves nothing.
+    smtpd_tls_ccert_crl_file: Str = "" own;
+    /// The OCSP response that goes out with the server's certificate.
+    smtpd_tls_ocsp_file: Str = "" own;
+    /// Log what to do about client certificates that nobody knows.
+    smtpd_tls_ccert_hints: Bool = "no" own;
 }
 
 /// Names that no row above has, though they mean something: those that the program sets, and

@@ -16,10 +16,12 @@
 #![forbid(unsafe_code)]
 
 pub mod entry;
+mod hints;
 
 use std::time::SystemTime;
 
 pub use entry::{BadEntry, Entry};
+pub use hints::Hints;
 
 use crate::config::Config;
 use crate::log::Fatal;
@@ -96,7 +98,7 @@ impl Users {
 
     /// Whose certificate the client `namaddr` at `address` showed.
     pub fn identify(&self, tls: &TlsFacts, namaddr: &[u8], address: &[u8]) -> Identity {
-        if !tls.has_credential() {
+        if !tls.has_credential() || tls.revoked {
             return Identity::Nobody;
         }
         let entry = match self.entry(tls) {

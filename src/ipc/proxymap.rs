@@ -231,7 +231,7 @@ impl ProxyMap {
             Form::Old => query.push(Attr::int("flags", flags as i32)),
             Form::New => {
                 let flags = self.flags_of(table) & !OF_THE_REQUEST | flags;
-                query.push(Attr::int("instance_flags", 0));
+                query.push(Attr::int("instance_flags", instance_flags(flags) as i32));
                 query.push(Attr::int("flags", flags as i32));
             }
         }

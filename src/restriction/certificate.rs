@@ -33,7 +33,8 @@ impl Clients {
             return Ok(true);
         }
         if tls.has_credential() {
-            return self.is_listed(tls);
+            // Who revoked it knows more than who listed it.
+            return if tls.revoked { Ok(false) } else { self.is_listed(tls) };
         }
         if !self.config.smtpd_tls_ask_ccert {
             warning!(
@@ -126,7 +127,8 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
         for value in values {
             let found = lookup::check(e, &table, Some(&search.table), Keys::Whole(value), &at)?;
             if found == Found::Entry(Verdict::Permit) {
-                return Ok(Verdict::Permit);
+                // A revoked one can be refused here, not let in.
+                return Ok(if tls.revoked { Verdict::Dunno } else { Verdict::Permit });
             }
         }
     }

@@ -94,9 +94,14 @@ impl Session<'_> {
 
     /// After a handshake: who the client is by its certificate.
     pub(crate) fn identify(&mut self) {
-        let (Some(users), Some(tls)) = (&self.server.users, &self.who.tls) else { return };
+        let Some(tls) = &self.who.tls else { return };
         let client = &self.who.client;
-        self.who.identity = users.identify(tls, &client.namaddr, &client.addr);
+        if let Some(users) = &self.server.users {
+            self.who.identity = users.identify(tls, &client.namaddr, &client.addr);
+        }
+        if let Some(hints) = &self.server.hints {
+            hints.log(tls, &self.who.identity, &client.namaddr);
+        }
         if let Identity::User(entry) = &self.who.identity {
             self.who.login = Some(Login {
                 method: EXTERNAL.into(),

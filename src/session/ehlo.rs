@@ -129,7 +129,8 @@ impl Discard {
                 left &= !bit;
             }
         }
-        info!("discarding EHLO keywords: {}", names.join(" "));
+        let between = if release.does(Change::DiscardedWithCommas) { ", " } else { " " };
+        info!("discarding EHLO keywords: {}", names.join(between));
     }
 }
 

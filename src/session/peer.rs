@@ -129,6 +129,7 @@ fn endpoints(config: &Config, connection: &Connection) -> Result<(Client, Origin
         Some(Header::Proxied { client, server }) => Ok((of_ends(client, server), Origin::Direct)),
         Some(Header::Local) => Ok((from_socket(config, fd)?, Origin::Direct)),
         // Without the proxy's word there is neither an audit trail nor access control.
+        None if config.does(Change::BadHandoverSurvived) => Ok((Client::unknown(), Origin::Failed)),
         None => Ok((from_socket(config, fd)?, Origin::Failed)),
     }
 }

@@ -6,7 +6,7 @@ use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
 use crate::config::dialect::Change;
-use crate::identity::Users;
+use crate::identity::{Hints, Users};
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
 use crate::ipc::rewrite::TrivialRewrite;
@@ -19,6 +19,7 @@ use crate::restriction::rewrite_clients::RewriteClients;
 use crate::table::maps::Maps;
 use crate::table::{Handle, Opener, Request};
 use crate::text::split::{COMMA_SPACE, words};
+use crate::tls::inspect;
 use crate::tls::{Renewal, SessionKeeper, Switches, TlsServer};
 use crate::wire::message::BareNewline;
 
@@ -44,6 +45,7 @@ pub struct Server {
     /// may not read our tables.
     pub(crate) policy: Option<Policy>,
     pub(crate) users: Option<Users>,
+    pub(crate) hints: Option<Hints>,
     pub(crate) rewrite_clients: Option<RewriteClients>,
     pub(crate) rewrite: TrivialRewrite,
     pub(crate) anvil: Option<Anvil>,
@@ -72,7 +74,25 @@ impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
-        Self::open_beside(config, Opener::new(config), Box::new(Tlsmgr::new(config)))
+        let tlsmgr = Box::new(Tlsmgr::new(config));
+        let server = Self::open_beside(config, Opener::new(config), tlsmgr)?;
+        server.warn_of_public_authorities();
+        Ok(server)
+    }
+
+    /// With hints: whoever has a certificate of a public authority would be let through. `check`
+    /// says the same, with its place.
+    fn warn_of_public_authorities(&self) {
+        let Some(policy) = self.policy.as_ref().filter(|_| self.hints.is_some()) else { return };
+        if !inspect::asks_for_certificates(&self.config, &self.switches) {
+            return;
+        }
+        let all = |name: &[u8]| name.eq_ignore_ascii_case(b"permit_tls_all_clientcerts");
+        if policy.review().iter().any(|it| it.behind.is_none() && all(it.name)) {
+            if let Some(text) = inspect::lets_everybody_in(&self.config) {
+                warning!("{}", text);
+            }
+        }
     }
 
     /// The same with these neighbours: whoever only looks at the configuration asks none.
@@ -83,12 +103,13 @@ impl Server {
     ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
-        let (policy, users, rewrite_clients) = if config.stand_alone {
-            (None, None, None)
+        let (policy, users, hints, rewrite_clients) = if config.stand_alone {
+            (None, None, None, None)
         } else {
             let policy = Policy::compile(config, &mut opener)?;
             let users = Users::open(config, &mut opener)?;
-            (Some(policy), users, Some(RewriteClients::open(config, &mut opener)?))
+            let hints = Hints::open(config, &mut opener)?;
+            (Some(policy), users, hints, Some(RewriteClients::open(config, &mut opener)?))
         };
         let command_filter = match config.smtpd_command_filter.as_slice() {
             [] => None,
@@ -128,6 +149,7 @@ impl Server {
             lists,
             policy,
             users,
+            hints,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
             anvil: (counts_anything(config) && !config.stand_alone).then(|| Anvil::new(config)),

@@ -12,10 +12,11 @@ use openssl::x509::{X509Ref, X509VerifyResult};
 
 use super::ffi::{self, Step};
 use super::loglevel::LogMask;
+use super::peer::VerifyError;
 use super::server::{Engine, TlsServer};
-use super::session::{Connection, locked};
+use super::session::{self, Connection, locked};
 use super::sni::Asked;
-use super::{Algorithm, Names, TlsFacts, peer};
+use super::{Algorithm, Names, Shown, TlsFacts, peer};
 use crate::config::dialect::{Change, Release};
 use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
@@ -109,6 +110,11 @@ impl TlsServer {
             log_library_errors(&errors);
             return Err(HandshakeFailed);
         }
+        if let Some(lists) = &engine.lists {
+            // Sessions go on only under the lists that they began with.
+            ffi::bind_sessions(&mut ssl, &lists.context(&self.settings.service, session::now()))
+                .map_err(|_| HandshakeFailed)?;
+        }
         if self.settings.require {
             // Who must prove who they are must use more than toy keys.
             ssl.set_security_level(1);
@@ -192,6 +198,9 @@ impl TlsServer {
         facts.has_raw_key = true;
         facts.key_fingerprint = peer::raw_key_fingerprint(key, engine.digest);
         facts.digest.clone_from(&self.settings.digest);
+        if self.settings.own.hints {
+            facts.shown = Shown::of_key(key).map(Box::new);
+        }
         if connection.log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
             let fingerprint = facts.key_fingerprint.as_deref().unwrap_or_default();
             info!("{}: raw public key fingerprint={}", connection.namaddr, fingerprint);
@@ -209,6 +218,7 @@ impl TlsServer {
         let (log, namaddr) = (connection.log, &connection.namaddr);
         facts.has_certificate = true;
         facts.trusted = ssl.verify_result() == X509VerifyResult::OK;
+        facts.revoked = peer::is_revoked(ssl);
         if log.has(LogMask::VERBOSE) {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
@@ -224,16 +234,26 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
             info!("{}: {}", namaddr, facts.peer_words(self.settings.release));
         }
-        if facts.trusted || !log.has(LogMask::UNTRUSTED) {
+        let error = match facts.resumed {
+            true => (!facts.trusted).then(|| VerifyError::remembered(ssl)),
+            false => locked(&connection.findings).error.take(),
+        };
+        if self.settings.own.hints {
+            let shown = Shown::of(certificate, legacy, error.as_ref().filter(|_| !facts.trusted));
+            facts.shown = Some(Box::new(shown));
+        }
+        // Whoever has lists must see what they do.
+        let of_lists = |error: &VerifyError| error.is_of_lists() && engine.lists.is_some();
+        if facts.trusted || !(log.has(LogMask::UNTRUSTED) || error.as_ref().is_some_and(of_lists)) {
             return;
         }
-        if facts.resumed {
+        if facts.resumed && !facts.revoked {
             info!(
                 "{}: re-using session with untrusted certificate, \
                  look for details earlier in the log",
                 namaddr
             );
-        } else if let Some(error) = &*locked(&connection.error) {
+        } else if let Some(error) = error {
             error.log(namaddr);
         }
     }

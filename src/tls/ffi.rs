@@ -4,24 +4,26 @@
 //! they do is in safe code elsewhere.
 #![expect(unsafe_code, reason = "the only home of unsafe in this layer")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::thread::{self, ThreadId};
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
-use openssl::asn1::Asn1StringRef;
+use openssl::asn1::{Asn1IntegerRef, Asn1StringRef, Asn1TimeRef};
 use openssl::cipher::CipherRef;
 use openssl::cipher_ctx::CipherCtxRef;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
+use openssl::ocsp::OcspBasicResponseRef;
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::ssl::{SslContextBuilder, SslRef, SslSession};
 use openssl::stack::Stack;
-use openssl::x509::{X509, X509NameRef, X509Ref};
+use openssl::x509::{X509, X509CrlRef, X509NameRef, X509Ref, X509VerifyResult};
 use openssl_sys as sys;
 
+use super::inspect;
 use super::session::{self, TicketUse};
 use super::sni::{self, Answer};
 
@@ -32,6 +34,11 @@ struct InitSettings {
 
 #[repr(C)]
 struct PublicKeyInfo {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct SingleResponse {
     _opaque: [u8; 0],
 }
 
@@ -106,6 +113,24 @@ unsafe extern "C" {
     fn X509_get0_pubkey_bitstr(certificate: *const sys::X509) -> *mut sys::ASN1_BIT_STRING;
     fn i2d_X509_PUBKEY(key: *const PublicKeyInfo, out: *mut *mut c_uchar) -> c_int;
     fn X509_STORE_add_crl(store: *mut sys::X509_STORE, crl: *mut sys::X509_CRL) -> c_int;
+    fn SSL_set_session_id_context(ssl: *mut sys::SSL, id: *const c_uchar, len: c_uint) -> c_int;
+    fn OCSP_resp_count(response: *mut sys::OCSP_BASICRESP) -> c_int;
+    fn OCSP_resp_get0(response: *mut sys::OCSP_BASICRESP, index: c_int) -> *mut SingleResponse;
+    fn OCSP_single_get0_status(
+        single: *mut SingleResponse,
+        reason: *mut c_int,
+        revoked: *mut *mut sys::ASN1_GENERALIZEDTIME,
+        this_update: *mut *mut sys::ASN1_GENERALIZEDTIME,
+        next_update: *mut *mut sys::ASN1_GENERALIZEDTIME,
+    ) -> c_int;
+    fn OCSP_SINGLERESP_get0_id(single: *const SingleResponse) -> *const sys::OCSP_CERTID;
+    fn OCSP_id_get0_info(
+        name_hash: *mut *mut sys::ASN1_OCTET_STRING,
+        digest: *mut *mut sys::ASN1_OBJECT,
+        key_hash: *mut *mut sys::ASN1_OCTET_STRING,
+        serial: *mut *mut sys::ASN1_INTEGER,
+        id: *mut sys::OCSP_CERTID,
+    ) -> c_int;
     fn X509_INFO_free(info: *mut c_void);
     fn PEM_X509_INFO_read_bio(
         bio: *mut sys::BIO,
@@ -611,7 +636,91 @@ fn add_info(ctx: &mut SslContextBuilder, stack: *mut sys::OPENSSL_STACK, i: c_in
     added
 }
 
+/// Adds a revocation list.
+pub(super) fn add_list(ctx: &mut SslContextBuilder, list: &X509CrlRef) -> bool {
+    let store = ctx.cert_store_mut().as_ptr();
+    // SAFETY: both are alive; the store counts its own reference.
+    unsafe { X509_STORE_add_crl(store, list.as_ptr()) > 0 }
+}
+
+/// What an OCSP response says of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OcspAnswer {
+    /// Serial number, without leading zeros.
+    pub(super) serial: Vec<u8>,
+    /// Seconds since 1970.
+    pub(super) from: i64,
+    /// Seconds since 1970; `i64::MAX` where there is no end.
+    pub(super) until: i64,
+}
+
+/// All answers in a response that can be read.
+pub(super) fn ocsp_answers(response: &OcspBasicResponseRef) -> Vec<OcspAnswer> {
+    // SAFETY: the response is alive.
+    let count = unsafe { OCSP_resp_count(response.as_ptr()) };
+    (0..count).filter_map(|index| ocsp_answer(response, index)).collect()
+}
+
+fn ocsp_answer(response: &OcspBasicResponseRef, index: c_int) -> Option<OcspAnswer> {
+    // SAFETY: the response is alive; an index out of range gives NULL.
+    let single = unsafe { OCSP_resp_get0(response.as_ptr(), index) };
+    if single.is_null() {
+        return None;
+    }
+    let (mut from, mut until) = (ptr::null_mut(), ptr::null_mut());
+    let (reason, revoked) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: not null, and alive as long as the response; what is not wanted may be NULL.
+    unsafe { OCSP_single_get0_status(single, reason, revoked, &mut from, &mut until) };
+    // SAFETY: not null, and alive.
+    let id = unsafe { OCSP_SINGLERESP_get0_id(single) };
+    let mut serial = ptr::null_mut();
+    let none = ptr::null_mut();
+    // SAFETY: the id lives as long as the response, and is only read.
+    let found =
+        unsafe { OCSP_id_get0_info(none, ptr::null_mut(), none, &mut serial, id.cast_mut()) };
+    if found != 1 || serial.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and alive as long as the response.
+    let serial = unsafe { Asn1IntegerRef::from_ptr(serial) };
+    let until = if until.is_null() { i64::MAX } else { seconds_of(response, until)? };
+    let from = seconds_of(response, from)?;
+    Some(OcspAnswer { serial: serial.to_bn().ok()?.to_vec(), from, until })
+}
+
+/// A time inside `_owner`, in seconds since 1970.
+fn seconds_of<T: ?Sized>(_owner: &T, time: *mut sys::ASN1_GENERALIZEDTIME) -> Option<i64> {
+    if time.is_null() {
+        return None;
+    }
+    // SAFETY: not null, alive as long as its owner; any GENERALIZEDTIME is an ASN1_TIME.
+    inspect::seconds(unsafe { Asn1TimeRef::from_ptr(time.cast()) })
+}
+
+/// A result of verification by its number (x509_vfy.h).
+pub(super) fn verify_result(code: c_int) -> X509VerifyResult {
+    // SAFETY: any number has a text; the unknown ones are written to a buffer of OpenSSL's that
+    // only one thread at a time uses here.
+    unsafe { X509VerifyResult::from_raw(code) }
+}
+
+/// Whether a certificate may be one of a client: it says so, or says nothing.
+pub(super) fn is_for_clients(certificate: &X509Ref) -> bool {
+    const FOR_CLIENTS: u32 = 2;
+    // SAFETY: the certificate is alive.
+    unsafe { X509_get_extended_key_usage(certificate.as_ptr()) & FOR_CLIENTS != 0 }
+}
+
 // ---------------------------------------------------------------------- one connection
+
+/// Binds the sessions of a connection to `id`.
+pub(super) fn bind_sessions(ssl: &mut SslRef, id: &[u8; 32]) -> Result<(), ErrorStack> {
+    // SAFETY: the session is alive; the 32 bytes are copied.
+    match unsafe { SSL_set_session_id_context(ssl.as_ptr(), id.as_ptr(), 32) } {
+        1 => Ok(()),
+        _ => Err(ErrorStack::get()),
+    }
+}
 
 /// What a step of a handshake came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

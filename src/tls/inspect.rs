@@ -10,6 +10,17 @@ use super::files::File;
 use super::settings::{Certificates, Settings};
 use crate::config::Config;
 
+/// So many authorities are the public, not one's own.
+const MANY_AUTHORITIES: usize = 20;
+/// Where systems keep the certificates of public authorities.
+const PUBLIC: &[&[u8]] = &[
+    b"/etc/ssl/certs",
+    b"/etc/ssl/cert.pem",
+    b"/etc/pki/tls",
+    b"/etc/pki/ca-trust",
+    b"/usr/share/ca-certificates",
+];
+
 /// A certificate in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Inspected {
@@ -56,6 +67,27 @@ pub(crate) fn authorities(config: &Config) -> Vec<Inspected> {
     }
 }
 
+/// Says so where the authorities whose certificates clients may have are public ones.
+pub(crate) fn lets_everybody_in(config: &Config) -> Option<Vec<u8>> {
+    let count = authorities(config).len();
+    let named = [&config.smtpd_tls_CAfile, &config.smtpd_tls_CApath];
+    let public = named.iter().any(|name| PUBLIC.iter().any(|public| name.starts_with(public)));
+    let why = if config.tls_append_default_CA {
+        b"tls_append_default_CA = yes".to_vec()
+    } else if count > MANY_AUTHORITIES {
+        fill!("smtpd_tls_CAfile has {} authorities", count)
+    } else if public {
+        b"the system's own authorities are in use".to_vec()
+    } else {
+        return None;
+    };
+    Some(fill!(
+        "permit_tls_all_clientcerts with public certification authorities ({}): \
+         anybody can have such a certificate",
+        why
+    ))
+}
+
 /// Whether clients are asked for a certificate.
 pub(crate) fn asks_for_certificates(config: &Config, switches: &Switches) -> bool {
     switches.use_tls
@@ -92,7 +124,15 @@ fn subject(name: &X509NameRef) -> String {
     })
 }
 
-fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+/// When the first certificate in `pem` ends, or one of its issuers.
+pub(super) fn first_end(pem: &[u8]) -> Option<i64> {
+    let certificates = X509::stack_from_pem(pem).unwrap_or_default();
+    super::ffi::clear_errors();
+    certificates.iter().filter_map(|certificate| seconds(certificate.not_after())).min()
+}
+
+/// Seconds since 1970.
+pub(super) fn seconds(time: &Asn1TimeRef) -> Option<i64> {
     let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
     Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }

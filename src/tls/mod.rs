@@ -17,11 +17,14 @@ mod names;
 mod peer;
 mod protocols;
 mod renewal;
+mod revocation;
 mod server;
 mod session;
 mod settings;
+mod shown;
 mod sni;
 mod sound;
+mod stapling;
 mod summary;
 mod switches;
 #[cfg(test)]
@@ -33,6 +36,7 @@ pub use names::Names;
 pub use renewal::Renewal;
 pub use server::TlsServer;
 pub use session::{CachePolicy, SessionKeeper};
+pub use shown::{Fault, Print, Shown};
 pub use summary::comment;
 pub use switches::Switches;
 
@@ -78,6 +82,8 @@ pub struct TlsFacts {
     pub has_raw_key: bool,
     /// The certificate's chain was verified.
     pub trusted: bool,
+    /// Its authority has revoked it (smtpd_tls_ccert_crl_file): it must not count for anything.
+    pub revoked: bool,
     /// Common name of the client, checked; may be empty.
     pub subject: Vec<u8>,
     /// Common name or organisation of the issuer, checked; may be empty.
@@ -90,6 +96,8 @@ pub struct TlsFacts {
     pub names: Names,
     /// The digest of the fingerprints, as main.cf calls it.
     pub digest: Vec<u8>,
+    /// More of what the client showed, for hints (smtpd_tls_ccert_hints).
+    pub shown: Option<Box<Shown>>,
 }
 
 impl TlsFacts {

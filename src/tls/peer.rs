@@ -21,82 +21,201 @@ pub(super) struct VerifyError {
     certificate: Option<X509>,
 }
 
+/// What is found out while a chain is verified.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The error that counts.
+    pub(super) error: Option<VerifyError>,
+    /// The list that was found for the client's own certificate is not that of its authority.
+    doubtful: bool,
+    /// Such a list has the client's own certificate.
+    revoked: bool,
+}
+
 /// Called by OpenSSL for each certificate of a chain, and for each error. Never refuses: whether an
 /// untrusted client is served is for others to say.
 pub(super) fn verified(good: bool, chain: &mut X509StoreContextRef) -> bool {
-    let ssl: Option<&SslRef> =
-        X509StoreContext::ssl_idx().ok().and_then(|index| chain.ex_data(index));
-    let Some(connection) = ssl.and_then(Connection::of) else { return true };
-    let depth = chain.error_depth();
-    let certificate = chain.current_cert();
-    if !good {
-        let mut error = locked(&connection.error);
-        if error.as_ref().is_none_or(|known| depth < known.depth) {
-            let certificate = certificate.map(ToOwned::to_owned);
-            *error = Some(VerifyError { depth, code: chain.error(), certificate });
-        }
-    }
-    if connection.log.has(LogMask::VERBOSE) {
-        let namaddr = &connection.namaddr;
-        if certificate.is_none() && ffi::is_raw_key(chain) {
-            info!("{}: verify={} raw public key", namaddr, u8::from(good));
-            return true;
-        }
-        let subject =
-            certificate.map_or(b"<unknown>".to_vec(), |it| ffi::one_line(it.subject_name()));
-        info!("{}: depth={} verify={} subject={}", namaddr, depth, u8::from(good), subject);
+    if let Some(result) = look_at(good, chain) {
+        chain.set_error(result);
     }
     true
 }
 
+/// Notes what OpenSSL found, and logs it; gives what the result shall be now, where that differs.
+fn look_at(good: bool, chain: &X509StoreContextRef) -> Option<X509VerifyResult> {
+    let ssl: Option<&SslRef> =
+        X509StoreContext::ssl_idx().ok().and_then(|index| chain.ex_data(index));
+    let connection = ssl.and_then(Connection::of)?;
+    let depth = chain.error_depth();
+    let mut findings = locked(&connection.findings);
+    if !good && depth > 0 && chain.error().as_raw() == code::UNABLE_TO_GET_CRL {
+        // Only who issued the client's own certificate must have a list.
+        return Some(findings.result());
+    }
+    let result = if good { findings.lasting() } else { findings.note(chain) };
+    drop(findings);
+    log_step(good, chain, connection);
+    result
+}
+
+fn log_step(good: bool, chain: &X509StoreContextRef, connection: &Connection) {
+    let certificate = chain.current_cert();
+    if connection.log.has(LogMask::VERBOSE) {
+        let namaddr = &connection.namaddr;
+        if certificate.is_none() && ffi::is_raw_key(chain) {
+            info!("{}: verify={} raw public key", namaddr, u8::from(good));
+            return;
+        }
+        let subject =
+            certificate.map_or(b"<unknown>".to_vec(), |it| ffi::one_line(it.subject_name()));
+        let depth = chain.error_depth();
+        info!("{}: depth={} verify={} subject={}", namaddr, depth, u8::from(good), subject);
+    }
+}
+
+impl Findings {
+    fn note(&mut self, chain: &X509StoreContextRef) -> Option<X509VerifyResult> {
+        let (depth, result) = (chain.error_depth(), chain.error());
+        let revoked = result.as_raw() == code::CERT_REVOKED;
+        if depth == 0 {
+            self.doubtful |= code::DOUBTFUL_LIST.contains(&result.as_raw());
+            self.revoked |= revoked && !self.doubtful;
+        }
+        let said = self.error.as_ref().is_some_and(|known| known.depth <= depth);
+        if !said || (revoked && depth == 0 && self.revoked) {
+            let certificate = chain.current_cert().map(ToOwned::to_owned);
+            self.error = Some(VerifyError { depth, code: result, certificate });
+        }
+        // Sessions that go on have nothing but this result: it says "revoked" of the client's own
+        // certificate only.
+        let otherwise = || revoked.then(|| result_of(code::CERT_UNTRUSTED));
+        self.lasting().or_else(otherwise)
+    }
+
+    /// The result that no later one may hide.
+    fn lasting(&self) -> Option<X509VerifyResult> {
+        self.revoked.then(|| result_of(code::CERT_REVOKED))
+    }
+
+    /// The result so far.
+    fn result(&self) -> X509VerifyResult {
+        let error = || self.error.as_ref().map_or(X509VerifyResult::OK, |error| error.code);
+        self.lasting().unwrap_or_else(error)
+    }
+}
+
+fn result_of(code: i32) -> X509VerifyResult {
+    ffi::verify_result(code)
+}
+
+/// Whether the session's certificate is one that its authority has revoked.
+pub(super) fn is_revoked(ssl: &SslRef) -> bool {
+    ssl.verify_result().as_raw() == code::CERT_REVOKED
+}
+
 /// Errors of verification that have words of their own (x509_vfy.h).
 mod code {
+    pub(super) const UNABLE_TO_GET_CRL: i32 = 3;
+    pub(super) const CRL_SIGNATURE_FAILURE: i32 = 8;
     pub(super) const CERT_NOT_YET_VALID: i32 = 9;
     pub(super) const CERT_HAS_EXPIRED: i32 = 10;
+    pub(super) const CRL_NOT_YET_VALID: i32 = 11;
+    pub(super) const CRL_HAS_EXPIRED: i32 = 12;
     pub(super) const ERROR_IN_CERT_NOT_BEFORE_FIELD: i32 = 13;
     pub(super) const ERROR_IN_CERT_NOT_AFTER_FIELD: i32 = 14;
     pub(super) const DEPTH_ZERO_SELF_SIGNED_CERT: i32 = 18;
     pub(super) const SELF_SIGNED_CERT_IN_CHAIN: i32 = 19;
     pub(super) const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: i32 = 20;
     pub(super) const CERT_CHAIN_TOO_LONG: i32 = 22;
+    pub(super) const CERT_REVOKED: i32 = 23;
     pub(super) const INVALID_PURPOSE: i32 = 26;
     pub(super) const CERT_UNTRUSTED: i32 = 27;
+
+    /// A list that is not the authority's own, or that is not understood: what it says of a
+    /// certificate does not count. (Signature twice, dates unreadable, issuer, key usage, critical
+    /// extension, scope, path.)
+    pub(super) const DOUBTFUL_LIST: &[i32] =
+        &[4, CRL_SIGNATURE_FAILURE, 15, 16, 33, 35, 36, 44, 54];
+    /// What is wrong with lists, or by them.
+    pub(super) const OF_LISTS: &[i32] =
+        &[UNABLE_TO_GET_CRL, CRL_NOT_YET_VALID, CRL_HAS_EXPIRED, CERT_REVOKED];
+    /// What is told of a certificate without its chain.
+    pub(super) const OF_ITSELF: &[i32] = &[
+        CERT_NOT_YET_VALID,
+        CERT_HAS_EXPIRED,
+        ERROR_IN_CERT_NOT_BEFORE_FIELD,
+        ERROR_IN_CERT_NOT_AFTER_FIELD,
+        CERT_REVOKED,
+        INVALID_PURPOSE,
+    ];
 }
 
 impl VerifyError {
+    /// Where a session goes on, the session's result is all that is left.
+    pub(super) fn remembered(ssl: &SslRef) -> Self {
+        Self { depth: 0, code: ssl.verify_result(), certificate: ssl.peer_certificate() }
+    }
+
+    /// Whether revocation lists have to do with it.
+    pub(super) fn is_of_lists(&self) -> bool {
+        let code = self.code.as_raw();
+        code::OF_LISTS.contains(&code) || code::DOUBTFUL_LIST.contains(&code)
+    }
+
+    /// Whether the client's own certificate was revoked.
+    pub(super) fn is_revocation(&self) -> bool {
+        self.depth == 0 && self.code.as_raw() == code::CERT_REVOKED
+    }
+
+    /// Whether it is about the client's own certificate, and can be told from that alone.
+    pub(super) fn is_of_itself(&self) -> bool {
+        self.depth == 0 && code::OF_ITSELF.contains(&self.code.as_raw())
+    }
+
     /// Says why the certificate of `namaddr` is not trusted.
     pub(super) fn log(&self, namaddr: &[u8]) {
-        let purpose = if self.depth > 0 { "CA" } else { "client" };
         let failed = "certificate verification failed for";
+        let (names_purpose, words) = self.words();
+        if names_purpose {
+            info!("{} {} {}: {}", self.purpose(), failed, namaddr, words);
+        } else {
+            info!("{} {}: {}", failed, namaddr, words);
+        }
+    }
+
+    fn purpose(&self) -> &'static str {
+        if self.depth > 0 { "CA" } else { "client" }
+    }
+
+    /// What is wrong; and whether the log says of whose certificate.
+    pub(super) fn words(&self) -> (bool, Vec<u8>) {
         match self.code.as_raw() {
-            code::CERT_UNTRUSTED => {
-                info!("{} {}: not trusted by local or TLSA policy", failed, namaddr);
-            }
-            code::DEPTH_ZERO_SELF_SIGNED_CERT => {
-                info!("{} {}: self-signed certificate", failed, namaddr);
-            }
+            code::CERT_UNTRUSTED => (false, b"not trusted by local or TLSA policy".to_vec()),
+            code::DEPTH_ZERO_SELF_SIGNED_CERT => (false, b"self-signed certificate".to_vec()),
             code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY | code::SELF_SIGNED_CERT_IN_CHAIN => {
-                info!("{} {}: untrusted issuer {}", failed, namaddr, self.issuer());
+                (false, fill!("untrusted issuer {}", self.issuer()))
             }
             code::CERT_NOT_YET_VALID | code::ERROR_IN_CERT_NOT_BEFORE_FIELD => {
-                info!("{} {} {}: certificate not yet valid", purpose, failed, namaddr);
+                (true, b"certificate not yet valid".to_vec())
             }
             code::CERT_HAS_EXPIRED | code::ERROR_IN_CERT_NOT_AFTER_FIELD => {
-                info!("{} {} {}: certificate has expired", purpose, failed, namaddr);
+                (true, b"certificate has expired".to_vec())
             }
             code::INVALID_PURPOSE => {
-                let what = "not designated for use as a";
-                info!("{} {}: {} {} certificate", failed, namaddr, what, purpose);
+                (false, fill!("not designated for use as a {} certificate", self.purpose()))
             }
             code::CERT_CHAIN_TOO_LONG => {
                 let limit = i64::from(self.depth) - 1;
-                let what = "certificate chain longer than limit";
-                info!("{} {}: {}({})", failed, namaddr, what, limit);
+                (false, fill!("certificate chain longer than limit({})", limit))
             }
-            other => {
-                let text = self.code.error_string();
-                info!("{} {} {}: num={}:{}", purpose, failed, namaddr, other, text);
+            code::CERT_REVOKED => (false, fill!("revoked by {}", self.issuer())),
+            code::UNABLE_TO_GET_CRL => (false, fill!("no CRL of {}", self.issuer())),
+            code::CRL_HAS_EXPIRED => (false, fill!("CRL of {} has expired", self.issuer())),
+            code::CRL_NOT_YET_VALID => (false, fill!("CRL of {} is not yet valid", self.issuer())),
+            code::CRL_SIGNATURE_FAILURE => {
+                (false, fill!("CRL of {} has a wrong signature", self.issuer()))
             }
+            other => (true, fill!("num={}:{}", other, self.code.error_string())),
         }
     }
 

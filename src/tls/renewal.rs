@@ -64,7 +64,13 @@ impl Renewal {
         for file in Settings::chain_files(&config.smtpd_tls_chain_files) {
             watched.extend(watch("smtpd_tls_chain_files", file, QUIET));
         }
-        watched.extend(watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET));
+        for (name, file) in [
+            ("smtpd_tls_CAfile", &config.smtpd_tls_CAfile),
+            ("smtpd_tls_ccert_crl_file", &config.smtpd_tls_ccert_crl_file),
+            ("smtpd_tls_ocsp_file", &config.smtpd_tls_ocsp_file),
+        ] {
+            watched.extend(watch(name, file, QUIET));
+        }
         for (name, list) in [
             ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
             ("relay_clientcerts", &config.relay_clientcerts),
@@ -296,6 +302,18 @@ mod tests {
         place.put("users", b"");
         let users = renewal.watched.iter().find(|one| one.quiet == Duration::ZERO).unwrap();
         assert!(renewal.due(users.changed().unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_new_revocation_list_is_read() {
+        let place = Place::new("lists");
+        place.put("crl", b"old");
+        let list = place.0.join("crl").display().to_string();
+        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
+        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+        assert_eq!(due(&renewal), None);
+        place.put("crl", b"new");
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", &place, "crl"));
     }
 
     #[test]

@@ -25,10 +25,11 @@ use super::files::{File, as_path, why};
 use super::levels::LogLevels;
 use super::loglevel::LogMask;
 use super::protocols::Protocols;
+use super::revocation::Lists;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
-use super::{Switches, peer, sound};
+use super::{Switches, inspect, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
@@ -59,6 +60,8 @@ pub(super) struct Engine {
     /// The cipher list is none that OpenSSL takes.
     pub(super) ciphers_refused: bool,
     pub(super) digest: MessageDigest,
+    /// smtpd_tls_ccert_crl_file
+    pub(super) lists: Option<Lists>,
 }
 
 /// The files that main.cf names.
@@ -67,6 +70,8 @@ struct Files {
     pairs: Vec<Pair>,
     ca: Option<File>,
     dh: Option<File>,
+    lists: Option<File>,
+    ocsp: Option<File>,
 }
 
 impl TlsServer {
@@ -160,10 +165,12 @@ impl Files {
                 }));
             }
         }
-        let ca = (!settings.ca_file.is_empty()).then(|| File::read(&settings.ca_file));
+        let named = |name: &[u8]| (!name.is_empty()).then(|| File::read(name));
+        let (lists, ocsp) = (named(&settings.own.crl_file), named(&settings.own.ocsp_file));
+        let ca = named(&settings.ca_file);
         let automatic = matches!(&settings.dh_file[..], b"" | b"auto");
         let dh = (!automatic).then(|| File::read(&settings.dh_file));
-        Self { chains, pairs, ca, dh }
+        Self { chains, pairs, ca, dh, lists, ocsp }
     }
 
     /// Whether OpenSSL will have no complaint.
@@ -183,6 +190,8 @@ impl Files {
             })
             && is_sound(self.ca.as_ref(), sound::certificates)
             && is_sound(self.dh.as_ref(), sound::dh_parameters)
+            && is_sound(self.lists.as_ref(), Lists::are_there)
+            && is_sound(self.ocsp.as_ref(), stapling::is_there)
     }
 }
 
@@ -301,6 +310,14 @@ fn build(
         settings.groups.set(&mut ctx);
     }
     set_verification(&mut ctx, settings, files);
+    let lists = files.lists.as_ref().filter(|_| settings.ask);
+    let lists = lists.map(|file| Lists::load(&mut ctx, file, files.ca.as_ref()));
+    if let Some(file) = &files.ocsp {
+        stapling::staple(&mut ctx, file);
+    }
+    if settings.own.hints {
+        warn_of_dates(files);
+    }
     ffi::set_name_callback(&mut ctx);
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
@@ -309,7 +326,7 @@ fn build(
     let ciphers_refused = !set_ciphers(&mut ctx, settings);
     forget_errors();
     let (context, sessions) = (ctx.build(), Arc::new(sessions));
-    Some(Engine { context, sessions, ciphers_refused, digest })
+    Some(Engine { context, sessions, ciphers_refused, digest, lists })
 }
 
 /// What was not worth a word must not be taken for the error of a handshake.
@@ -413,6 +430,23 @@ fn load_certificates(
     }
 }
 
+/// So many days before the server's certificate ends its administrator should know.
+const DAYS: i64 = 21;
+
+/// Certificates of the server that are near their end.
+fn warn_of_dates(files: &Files) {
+    let pairs = files.pairs.iter().map(|pair| &pair.certificate);
+    for file in pairs.chain(&files.chains) {
+        let Ok(pem) = &file.bytes else { continue };
+        let Some(left) = inspect::first_end(pem).map(|end| end - session::now()) else { continue };
+        if left < 0 {
+            warning!("the server's certificate in {} has expired", file.name);
+        } else if left < DAYS * 86_400 {
+            warning!("the server's certificate in {} expires in {} days", file.name, left / 86_400);
+        }
+    }
+}
+
 fn load_dh(ctx: &mut SslContextBuilder, files: &Files) {
     let mut parameters = None;
     match files.dh.as_ref().map(|file| (&file.name, &file.bytes)) {
@@ -453,7 +487,7 @@ fn set_verification(ctx: &mut SslContextBuilder, settings: &Settings, files: &Fi
     if settings.newer.trust_servers {
         ffi::trust_servers(ctx);
     }
-    let Some(ca) = &files.ca else { return };
+    let Some(ca) = files.ca.as_ref().filter(|_| !settings.own.hides_ca_names) else { return };
     // Which certificates we would believe; clever clients choose by it.
     let certificates = match &ca.bytes {
         Ok(pem) => X509::stack_from_pem(pem),

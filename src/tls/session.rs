@@ -19,7 +19,7 @@ use openssl::ssl::{Ssl, SslRef, SslSession, SslSessionRef};
 
 use super::ffi;
 use super::loglevel::LogMask;
-use super::peer::VerifyError;
+use super::peer::Findings;
 use super::sni::Asked;
 use crate::ipc::tlsmgr;
 use crate::stream::log_library_errors;
@@ -177,7 +177,7 @@ pub(super) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -194,14 +194,14 @@ pub(super) struct Connection {
     pub(super) namaddr: Vec<u8>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) ticketed: AtomicBool,
-    pub(super) error: Mutex<Option<VerifyError>>,
+    pub(super) findings: Mutex<Findings>,
     pub(super) asked: Asked,
 }
 
 impl Connection {
     pub(super) fn new(log: LogMask, namaddr: &[u8], sessions: Arc<Sessions>, asked: Asked) -> Self {
         let (namaddr, ticketed) = (namaddr.to_ascii_lowercase(), AtomicBool::new(false));
-        Self { log, namaddr, sessions, ticketed, error: Mutex::default(), asked }
+        Self { log, namaddr, sessions, ticketed, findings: Mutex::default(), asked }
     }
 
     /// Hangs this on `ssl`.

@@ -49,6 +49,30 @@ impl Newer {
     }
 }
 
+/// What Postfix has not: with the defaults, all is as in Postfix.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Own {
+    /// No names of authorities are sent: smtpd_tls_ccert_ca_names = no.
+    pub(super) hides_ca_names: bool,
+    /// smtpd_tls_ccert_crl_file
+    pub(super) crl_file: Vec<u8>,
+    /// smtpd_tls_ocsp_file
+    pub(super) ocsp_file: Vec<u8>,
+    /// smtpd_tls_ccert_hints
+    pub(super) hints: bool,
+}
+
+impl Own {
+    fn of(config: &Config) -> Self {
+        Self {
+            hides_ca_names: !config.smtpd_tls_ccert_ca_names,
+            crl_file: config.smtpd_tls_ccert_crl_file.clone(),
+            ocsp_file: config.smtpd_tls_ocsp_file.clone(),
+            hints: config.smtpd_tls_ccert_hints,
+        }
+    }
+}
+
 /// All that a server needs to know, in plain values.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -85,6 +109,7 @@ pub(super) struct Settings {
     pub(super) deadline: bool,
     pub(super) await_close: bool,
     pub(super) newer: Newer,
+    pub(super) own: Own,
 }
 
 impl Settings {
@@ -128,6 +153,7 @@ impl Settings {
             deadline: config.smtpd_per_request_deadline,
             await_close: !config.tls_fast_shutdown_enable,
             newer: Newer::of(config),
+            own: Own::of(config),
         })
     }
 

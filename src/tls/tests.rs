@@ -1,8 +1,12 @@
 //! Handshakes in process: a client on a thread, over a socket pair.
 
 mod hostile;
+#[path = "../../tests/support/lists.rs"]
+mod lists;
 mod names;
 mod raw_keys;
+mod revocation;
+mod stapling;
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,7 +34,7 @@ use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 use super::groups::Groups;
 use super::loglevel::LogMask;
 use super::server::TlsServer;
-use super::settings::{Certificates, Newer, Settings};
+use super::settings::{Certificates, Newer, Own, Settings};
 use super::{CachePolicy, HandshakeFailed, SessionKeeper, TlsFacts, ffi};
 use crate::config::Config;
 use crate::config::dialect::Release;
@@ -243,6 +247,7 @@ impl Pki {
             deadline: false,
             await_close: false,
             newer: Newer::default(),
+            own: Own::default(),
         }
     }
 

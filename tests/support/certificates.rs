@@ -1,8 +1,11 @@
 //! Keys and certificates of the private world: a CA, the server, and clients of all kinds.
 
+#[path = "lists.rs"]
+mod lists;
 #[path = "shapes.rs"]
 mod shapes;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -17,6 +20,8 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name};
+
+use self::lists::{ENDED, FAR, list, response};
 
 /// What makes one leaf certificate different from another.
 struct Leaf {
@@ -61,10 +66,11 @@ const LEAVES: &[Leaf] = &[
         signed: false,
         ..USUAL
     },
+    Leaf { name: "revoked", common_name: Some("lost phone"), ..USUAL },
 ];
 
 /// Those whose fingerprints stand in the file `relay_clientcerts`.
-const LISTED: &[&str] = &["listed", "listed-rsa", "self", "expired", "serveronly"];
+const LISTED: &[&str] = &["listed", "listed-rsa", "self", "expired", "serveronly", "revoked"];
 
 /// Words of transcripts, and what they stand for.
 pub(crate) type Words = Vec<(String, String)>;
@@ -87,6 +93,7 @@ pub(crate) fn make(directory: &Path) -> Result<Words, Box<dyn std::error::Error>
     let hashed = format!("authorities/{:08x}.0", ca.subject_name_hash());
     fs::write(directory.join(hashed), ca.to_pem()?)?;
 
+    let mut certificates = HashMap::new();
     let mut words = Vec::new();
     let mut listed = String::new();
     for (leaf, serial) in LEAVES.iter().zip(2..) {
@@ -116,11 +123,48 @@ pub(crate) fn make(directory: &Path) -> Result<Words, Box<dyn std::error::Error>
             writeln!(listed, "{} {}", of_leaf[0].1, leaf.name)?;
         }
         words.extend(of_leaf);
+        certificates.insert(leaf.name, certificate);
     }
+    words.extend(make_foreign(directory)?);
+    make_lists(directory, (&ca, &ca_key), &certificates)?;
     shapes::make(directory, (&ca, &ca_key), &mut words)?;
     fs::write(directory.join("relay_clientcerts"), listed)?;
     fs::write(directory.join("garbage.pem"), "not a certificate\n")?;
     Ok(words)
+}
+
+/// `foreign`: as public authorities make them for servers, which show them to other servers.
+fn make_foreign(directory: &Path) -> Result<Words, Box<dyn std::error::Error>> {
+    let (authority_key, key) = (ec_key()?, ec_key()?);
+    let (issuer, subject) = (name(Some("Public CA"))?, name(Some("mail.far.test"))?);
+    let mut builder = begin(&subject, &key, (-1, 30), 77)?;
+    builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
+    builder.set_issuer_name(&issuer)?;
+    builder.sign(&authority_key, MessageDigest::sha256())?;
+    let certificate = builder.build();
+    fs::write(directory.join("foreign.pem"), certificate.to_pem()?)?;
+    fs::write(directory.join("foreign.key"), key.private_key_to_pem_pkcs8()?)?;
+    words_of("foreign", &certificate, &key)
+}
+
+/// `crl.pem`, by which `revoked` is revoked; `crl-ended.pem`; `crl-forged.pem`, which nobody signed;
+/// `ocsp.der`, the response about `server`.
+fn make_lists(
+    directory: &Path,
+    (ca, key): (&X509, &PKey<Private>),
+    certificates: &HashMap<&str, X509>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let named = |name: &str| certificates.get(name).ok_or("no such certificate");
+    let revoked = &**named("revoked")?;
+    for (file, key, ends, revoked) in [
+        ("crl.pem", key, FAR, &[revoked][..]),
+        ("crl-ended.pem", key, ENDED, &[]),
+        ("crl-forged.pem", &ec_key()?, FAR, &[named("listed")?]),
+    ] {
+        fs::write(directory.join(file), list(ca, key, ends, revoked)?)?;
+    }
+    fs::write(directory.join("ocsp.der"), response(ca, key, named("server")?, FAR)?)?;
+    Ok(())
 }
 
 /// The words about a certificate; its own fingerprint comes first.

@@ -55,13 +55,28 @@ impl Mask {
             line = line.replace(word, replacement);
         }
         for id in ids {
-            line = line.replace(id, "QUEUE-ID");
+            line = replace_word(&line, id, "QUEUE-ID");
         }
         for (rule, word) in &self.rules {
             line = replace(rule, &line, word);
         }
         line
     }
+}
+
+/// Replaces `word` where it is no part of another, such as of an error's number.
+fn replace_word(line: &str, word: &str, replacement: &str) -> String {
+    let (mut out, mut last) = (String::new(), 0);
+    for (at, _) in line.match_indices(word) {
+        let end = at + word.len();
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        if !is_part(line[..at].chars().next_back()) && !is_part(line[end..].chars().next()) {
+            out.push_str(&line[last..at]);
+            out.push_str(replacement);
+            last = end;
+        }
+    }
+    out + &line[last..]
 }
 
 fn replace(rule: &Regex, line: &str, word: &str) -> String {

@@ -9,16 +9,6 @@ use crate::text::split::{COMMA_SPACE, words_braced};
 use crate::tls::inspect::{self, Inspected};
 
 const DAY: i64 = 86_400;
-/// So many authorities are the public, not one's own.
-const MANY_AUTHORITIES: usize = 20;
-/// Where systems keep the certificates of public authorities.
-const PUBLIC: &[&[u8]] = &[
-    b"/etc/ssl/certs",
-    b"/etc/ssl/cert.pem",
-    b"/etc/pki/tls",
-    b"/etc/pki/ca-trust",
-    b"/usr/share/ca-certificates",
-];
 /// Restrictions that look at the client's certificate.
 const BY_CERTIFICATE: &[&str] =
     &["permit_tls_clientcerts", "permit_tls_all_clientcerts", "check_ccert_access"];
@@ -97,26 +87,9 @@ impl Examination<'_> {
 
     /// Whoever has a certificate of a public authority would be let through.
     fn look_at_authorities(&mut self, started: &Started, list: &[u8], place: Option<Place>) {
-        let config = &started.config;
-        let count = inspect::authorities(config).len();
-        let named = [&config.smtpd_tls_CAfile, &config.smtpd_tls_CApath];
-        let public = named.iter().any(|name| PUBLIC.iter().any(|public| name.starts_with(public)));
-        let why = if config.tls_append_default_CA {
-            b"tls_append_default_CA = yes".to_vec()
-        } else if count > MANY_AUTHORITIES {
-            fill!("smtpd_tls_CAfile has {} authorities", count)
-        } else if public {
-            b"the system's own authorities are in use".to_vec()
-        } else {
-            return;
-        };
+        let Some(text) = inspect::lets_everybody_in(&started.config) else { return };
         let relays = [&b"smtpd_relay_restrictions"[..], b"smtpd_recipient_restrictions"];
         let severity = if relays.contains(&list) { Severity::Error } else { Severity::Warning };
-        let text = fill!(
-            "permit_tls_all_clientcerts with public certification authorities ({}): \
-             anybody can have such a certificate",
-            why
-        );
         self.say(severity, place, &text);
     }
 
