@@ -35,7 +35,7 @@ use client::Client;
 use cost::Snapshot;
 use instance::{Instance, Variant};
 use report::{Line, Report};
-use work::{Measure, POLICY_ROW, Place, ROWS, Row};
+use work::{Measure, POLICY_ROW, Place, ROWS, Row, median};
 
 /// What may go wrong here.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -208,9 +208,11 @@ fn measured(instance: &Instance, row: &'static Row, options: &Options) -> Outcom
             instance.sweep()?;
         }
     }
+    let theirs = values.first().cloned().unwrap_or_default();
     let spread = values.iter().map(|values| spread(values)).fold(0.0, f64::max);
-    let values = values.iter().map(|values| least(values)).collect();
-    Ok(Line { row, values, spread })
+    let ratios = values.iter().map(|values| ratio(values, &theirs)).collect();
+    let values = values.iter_mut().map(|values| median(values)).collect();
+    Ok(Line { row, values, ratios, spread })
 }
 
 /// What one round of a row costs: microseconds a unit, KiB, or milliseconds.
@@ -232,15 +234,18 @@ fn once(instance: &Instance, row: &Row, variant: usize, options: &Options) -> Ou
     Ok(used as f64 / 1e3 / f64::from(place.units))
 }
 
-/// The round that others disturbed least: what else the machine does only ever adds.
-fn least(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::MAX, f64::min)
+/// The middle of the ratios of each round: what slows the machine down for a while slows both.
+fn ratio(values: &[f64], theirs: &[f64]) -> f64 {
+    let mut ratios: Vec<f64> =
+        values.iter().zip(theirs).map(|(value, their)| value / their).collect();
+    median(&mut ratios)
 }
 
-/// How far values lie apart, as a part of the least.
+/// How far values lie apart, as a part of their middle.
 fn spread(values: &[f64]) -> f64 {
     let most = values.iter().copied().fold(f64::MIN, f64::max);
-    (most - least(values)) / least(values)
+    let least = values.iter().copied().fold(f64::MAX, f64::min);
+    (most - least) / median(&mut values.to_vec())
 }
 
 /// Odd lines of the log, and its end, where something went wrong.

@@ -15,6 +15,8 @@ pub(crate) struct Line {
     pub(crate) row: &'static Row,
     /// One of each smtpd: microseconds, KiB or milliseconds.
     pub(crate) values: Vec<f64>,
+    /// One of each smtpd, to theirs.
+    pub(crate) ratios: Vec<f64>,
     /// How far the rounds lie apart.
     pub(crate) spread: f64,
 }
@@ -22,8 +24,7 @@ pub(crate) struct Line {
 impl Line {
     /// This smtpd to theirs.
     pub(crate) fn ratio(&self, variant: usize) -> f64 {
-        let value = |at: usize| self.values.get(at).copied().unwrap_or(f64::NAN);
-        value(variant) / value(0)
+        self.ratios.get(variant).copied().unwrap_or(f64::NAN)
     }
 
     fn misses_goal(&self) -> bool {
