@@ -104,6 +104,8 @@ pub(crate) static SERVICES: &[Service] = &[
     service("six-plain", 6, &[]),
     service("six-rsa", 6, &[RSA]),
     service("six-ec", 6, &[EC]),
+    // Last, so that it is there when all of master.cf was understood; it takes no client from others.
+    service("ready", MANY, &[]),
 ];
 
 const MAIN_CF: &str = "\
