@@ -106,6 +106,16 @@ mod mask {
     }
 
     #[test]
+    fn a_port_is_masked_where_it_is_a_number_of_its_own() {
+        let mask = Mask::new().unwrap();
+        let ids = ["32B9200458".to_owned()];
+        let words = [("20045".to_owned(), "PORT".to_owned())];
+        let masked = |line| mask.line(line, &ids, &words);
+        assert_eq!(masked("32B9200458: client=x"), "QUEUE-ID: client=x");
+        assert_eq!(masked("x[192.0.2.1]:20045: 120045"), "x[192.0.2.1]:PORT: 120045");
+    }
+
+    #[test]
     fn a_queue_id_is_found_in_replies_and_log_lines() {
         let mask = Mask::new().unwrap();
         assert_eq!(mask.queue_id("S: 250 2.0.0 Ok: queued as ABCDEF12"), Some("ABCDEF12"));

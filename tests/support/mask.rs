@@ -51,11 +51,15 @@ impl Mask {
     /// Masks a line. `ids` are the queue ids of this run; `words` are texts to be replaced.
     pub(crate) fn line(&self, line: &str, ids: &[String], words: &[(String, String)]) -> String {
         let mut line = line.to_owned();
-        for (word, replacement) in words {
-            line = line.replace(word, replacement);
-        }
+        // Ids first: one may have a port's digits in it.
         for id in ids {
             line = replace_word(&line, id, "QUEUE-ID");
+        }
+        for (word, replacement) in words {
+            line = match word.bytes().all(|b| b.is_ascii_digit()) {
+                true => replace_word(&line, word, replacement),
+                false => line.replace(word, replacement),
+            };
         }
         for (rule, word) in &self.rules {
             line = replace(rule, &line, word);
