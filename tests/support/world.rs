@@ -631,6 +631,10 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.stop();
+        for place in ["/etc/resolv.conf", "/etc/hosts", "/etc/postfix"] {
+            // What is not mounted here has nothing to lose.
+            let _ = Command::new("umount").args(["-l", place]).stderr(Stdio::null()).status();
+        }
         if !self.dir.as_os_str().is_empty() {
             let _ = fs::remove_dir_all(&self.dir);
         }
