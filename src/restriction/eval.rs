@@ -6,7 +6,8 @@
 
 use super::compile::{self, Act, List, Step};
 use super::rows::TableCheck;
-use super::{Actions, Class, Env, Facts, Memo, Policy, Refusal};
+use super::{Actions, Class, Env, Facts, Memo, Policy, Refusal, nameserver};
+use crate::dns::Dns;
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::enhanced_code_length;
 use crate::text::printable::make_printable;
@@ -195,6 +196,23 @@ impl<'e> Eval<'e> {
                 let verdict = check(self, at, argument)?;
                 self.forbid_permit(&step.name, verdict, target)
             }
+            Act::Servers(class, kind, argument) => {
+                let Some(name) = nameserver::subject(self, *class) else {
+                    return Ok(Verdict::Dunno);
+                };
+                let at = at.about(*class, self.name_of(*class));
+                let verdict = nameserver::check(self, &at, argument, *kind, name)?;
+                self.forbid_permit(&step.name, verdict, name)
+            }
+            Act::DnsList(check, list) => check(self, list),
+            Act::DnsAllowlist(check, list) => {
+                let verdict = check(self, list)?;
+                if verdict == Verdict::Permit {
+                    let name = self.name_of(Class::Client);
+                    self.log_permit(&step.name, Class::Client, name, None);
+                }
+                Ok(verdict)
+            }
             Act::DefaultTable(argument) => match at.default {
                 Some(check) => check(self, at, argument),
                 None => {
@@ -349,6 +367,29 @@ impl<'e> Eval<'e> {
             self.memo.deferral = Some(Deferral { code, dsn: dsn.to_vec(), text });
         }
         Ok(Verdict::Dunno)
+    }
+
+    /// Refuses for now, at once or if nothing else does: as a parameter's `action` says.
+    pub(crate) fn tempfail(&mut self, action: &[u8], dsn: &[u8], text: Vec<u8>) -> Outcome {
+        if action.eq_ignore_ascii_case(b"defer") {
+            self.reject(ErrorClass::Policy, 450, dsn, &text)
+        } else {
+            self.defer_if_permit(450, dsn, text)
+        }
+    }
+
+    /// Asks the name service. What it logs, it would log again.
+    pub(crate) fn dns<T>(&mut self, ask: impl FnOnce(&Dns) -> T) -> T {
+        let dns = self.env.dns;
+        let said = ask(dns);
+        self.steady &= !dns.has_spoken();
+        said
+    }
+
+    /// Logs a warning that the same facts would give again.
+    pub(crate) fn warn(&mut self, text: &[u8]) {
+        self.steady = false;
+        warning!("{}", text);
     }
 
     /// Makes a later refusal temporary: an error may have hidden a reason to permit.

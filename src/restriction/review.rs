@@ -70,7 +70,10 @@ fn reviewed<'p>(parameter: &'p [u8], list: &'p List) -> impl Iterator<Item = Rev
 }
 
 fn table(act: &Act) -> Option<&[u8]> {
-    let (Act::Table(_, argument) | Act::Allowlist(_, argument) | Act::DefaultTable(argument)) = act
+    let (Act::Table(_, argument)
+    | Act::Allowlist(_, argument)
+    | Act::Servers(_, _, argument)
+    | Act::DefaultTable(argument)) = act
     else {
         return None;
     };
