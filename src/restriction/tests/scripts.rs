@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use super::{Actions, Env, Facts, Memo, Policy, RewriteClients};
 use crate::config::Config;
+use crate::dns::Dns;
+use crate::dns::tests::Lines;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::log::captured;
 use crate::mail::address::domain;
@@ -199,7 +201,8 @@ impl Player {
             relay: list(&mut opener, "relay_domains", &config.relay_domains),
         };
         captured::take();
-        let env = Env { resolve: &resolve, sleep: &|_| () };
+        let dns = Dns::open(&config, &mut opener, Box::new(Lines::default())).unwrap();
+        let env = Env { resolve: &resolve, dns: &dns, sleep: &|_| () };
         let facts = Facts {
             place,
             queue_id: Some(b"<queue id>"),
