@@ -27,6 +27,9 @@ impl Names for ZoneNames {
         }
         let name = String::from_utf8_lossy(name);
         let mut found = vec![];
+        if let Some(alias) = records(&name, "CNAME")?.first().filter(|alias| **alias != name) {
+            return Names::addresses_of(self, alias.as_bytes(), family);
+        }
         for (kind, other) in [("A", Family::V6), ("AAAA", Family::V4)] {
             if family != other {
                 found.extend(

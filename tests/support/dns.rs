@@ -63,15 +63,24 @@ txtonly.test                TXT   nothing else
 helo.test                   A     192.0.2.10
 
 # Domains whose mail servers are others, or this host too
-second.test                 MX    5 mx.sender.test
+mx.far.test                 A     203.0.113.5
+two.far.test                A     203.0.113.5
+two.far.test                A     203.0.113.200
+second.test                 MX    5 mx.far.test
 second.test                 MX    10 mx.example.test
-second.test                 MX    20 mx.sender.test
-others.test                 MX    5 mx.sender.test
-others.test                 MX    10 mail.client.test
+second.test                 MX    20 mx.far.test
+twice.test                  MX    10 mx.example.test
+twice.test                  MX    5 two.far.test
+same.test                   MX    10 mx.far.test
+same.test                   MX    10 mx.example.test
+others.test                 MX    5 mx.far.test
+others.test                 MX    10 two.far.test
 lost.test                   MX    5 tempfwd.client.test
 lost.test                   MX    10 mx.example.test
-lostbackup.test             MX    5 mx.sender.test
+lostbackup.test             MX    5 mx.far.test
 lostbackup.test             MX    10 tempfwd.client.test
+address.test                MX    5 mx.far.test
+address.test                MX    10 good.client.test
 sub.sender.test             A     192.0.2.82
 deep.sub.sender.test        A     192.0.2.83
 xn--bcher-kva.test          MX    10 mx.sender.test
