@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use smtpd_rs::dns::{HostError, Kind, Network};
 use smtpd_rs::session::peer::Names;
 use smtpd_rs::sys::names::{Family, NameError};
+use smtpd_rs::wire::dns::Message;
 
 use crate::support::dns::{ZONE, Zone, encode_name};
 
@@ -25,19 +26,19 @@ impl Names for ZoneNames {
         if name == b"localhost" {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let name = String::from_utf8_lossy(name);
-        let mut found = vec![];
-        if let Some(alias) = records(&name, "CNAME")?.first().filter(|alias| **alias != name) {
-            return Names::addresses_of(self, alias.as_bytes(), family);
-        }
-        for (kind, other) in [("A", Family::V6), ("AAAA", Family::V4)] {
-            if family != other {
-                found.extend(
-                    records(&name, kind)?.iter().filter_map(|data| data.parse::<IpAddr>().ok()),
-                );
+        let (mut found, mut why) = (vec![], NameError::NONE);
+        for (kind, other) in [(Kind::A, Family::V6), (Kind::AAAA, Family::V4)] {
+            if family == other {
+                continue;
+            }
+            match self.ask(name, kind) {
+                Ok(reply) => found.extend(addresses(&reply, kind)),
+                Err(HostError::TRY_AGAIN) => return Err(NameError::AGAIN),
+                Err(HostError::NO_DATA) => why = NameError::NO_ADDRESS,
+                Err(_) => {}
             }
         }
-        if found.is_empty() { Err(NameError::NONE) } else { Ok(found) }
+        if found.is_empty() { Err(why) } else { Ok(found) }
     }
 }
 
@@ -59,6 +60,16 @@ impl Network for ZoneNames {
     fn addresses_of(&self, name: &[u8], family: Family) -> Result<Vec<IpAddr>, NameError> {
         Names::addresses_of(self, name, family)
     }
+}
+
+/// The addresses in a reply.
+fn addresses(reply: &[u8], kind: Kind) -> Vec<IpAddr> {
+    let message = Message::new(reply).expect("a reply");
+    let records = message.answers().expect("answers").flatten();
+    records
+        .filter(|record| record.kind == kind)
+        .filter_map(|record| message.address(&record).ok())
+        .collect()
 }
 
 /// What the zone has of this name and type.
