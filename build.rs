@@ -18,6 +18,10 @@ fn main() {
         // at each start. It stands before the shared one, which is then not needed.
         tell("rustc-link-lib=static:-bundle=gcc_eh");
     }
+    if gnu {
+        // Where the resolver is not in the C library itself (before glibc 2.34); else not loaded.
+        tell("rustc-link-lib=dylib=resolv");
+    }
     if gnu && !set("DEP_OPENSSL_VENDORED") && !set("OPENSSL_STATIC") {
         // Most of the names that are looked up at a start are libcrypto's: it comes first.
         tell("rustc-link-lib=dylib=crypto");

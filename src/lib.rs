@@ -26,6 +26,8 @@ pub mod table;
 
 pub mod matchlist;
 
+pub mod dns;
+
 pub mod tls;
 
 pub mod identity;

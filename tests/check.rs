@@ -253,7 +253,7 @@ fn a_level_of_tls_that_is_none_is_told() {
 fn restrictions_that_do_not_do_what_they_say_are_told() {
     let place = Place::new(
         "smtpd_restriction_classes = mine\nmine = check_client_access nothing\n\
-         smtpd_recipient_restrictions = mine,\n  reject_rbl_client bl.example,\n  permit,\n  reject\n",
+         smtpd_recipient_restrictions = mine,\n  reject_rbl_client bl.example=127.0.0,\n  permit,\n  reject\n",
     );
     let findings = place.findings();
     assert_eq!(
@@ -265,8 +265,8 @@ fn restrictions_that_do_not_do_what_they_say_are_told() {
                 FIRST + 1
             ),
             format!(
-                "main.cf:{}: error: restriction reject_rbl_client is not supported by this version \
-                 of smtpd-rs; mail is deferred where it is reached",
+                "main.cf:{}: error: RBL reply error: need \".\" at \"127.0.0><\"; mail is deferred \
+                 where it is reached",
                 FIRST + 3
             ),
             format!(

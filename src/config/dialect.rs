@@ -141,8 +141,14 @@ changes! {
     TwoDigitDay: "3.9";
     /// The queue id stands in the line about the end of a session.
     QueueIdAtTheEnd: "3.10";
-    /// check_relay_domains and permit_naked_ip_address are no restrictions any more.
+    /// check_relay_domains, permit_naked_ip_address and reject_maps_rbl are no restrictions any more.
     OldRestrictionsGone: "3.9";
+    /// permit_mx_backup warns that it will go.
+    MxBackupGoes: "3.9";
+    /// rbl_reply_maps are asked for the domain of a list without its filter, too.
+    BlockListByDomain: "3.10";
+    /// A text in DNS is all of its parts.
+    WholeTexts: "3.10";
     /// permit_tls_clientcerts looks for the public key first, then for the certificate.
     PublicKeyFirst: "3.9";
     /// The log says which fingerprint is that of the certificate.

@@ -149,7 +149,7 @@ parameters! {
     /// Exit when table open fails, instead of reduced function.
     daemon_table_open_error_is_fatal: Bool = "no";
     /// Report negative-cache TTL from SOA minimum/TTL.
-    dns_ncache_ttl_fix_enable: Bool = "no" later;
+    dns_ncache_ttl_fix_enable: Bool = "no" foreign;
     /// Enable SMTPUTF8, UTF-8 tables, UTF-8 logging.
     smtputf8_enable: NBool = "${{$compatibility_level} <level {1} ? {no} : {yes}}";
     /// Use IDNA2003 transitional domain conversion.
@@ -393,13 +393,13 @@ parameters! {
     /// Reply for reject_invalid_helo_hostname.
     invalid_hostname_reject_code: Int = "501";
     /// Reply for reject_unknown_helo_hostname.
-    unknown_hostname_reject_code: Int = "450" later;
+    unknown_hostname_reject_code: Int = "450";
     /// Reply for reject_unknown_sender/recipient_domain.
-    unknown_address_reject_code: Int = "450" later;
+    unknown_address_reject_code: Int = "450";
     /// Reply for reject_unauth_destination.
     relay_domains_reject_code: Int = "554";
     /// Reply for RBL/RHSBL rejects.
-    maps_rbl_reject_code: Int = "554" later;
+    maps_rbl_reject_code: Int = "554";
     /// Reply for access map REJECT.
     access_map_reject_code: Int = "554";
     /// Reply for access map DEFER actions.
@@ -487,9 +487,9 @@ parameters! {
     /// Checks after message content.
     smtpd_end_of_data_restrictions: Str = "";
     /// Domains for obsolete reject_maps_rbl.
-    maps_rbl_domains: Str = "" later;
+    maps_rbl_domains: Str = "";
     /// Reply template tables keyed by RBL domain.
-    rbl_reply_maps: Str = "" later;
+    rbl_reply_maps: Str = "";
     /// Recipient of bounce notices.
     bounce_notice_recipient: Str (1, 0) = "postmaster";
     /// Recipient of protocol/software notices.
@@ -525,7 +525,7 @@ parameters! {
     /// Transport:destination stored with message.
     content_filter: Str = "";
     /// Networks for permit_mx_backup.
-    permit_mx_backup_networks: Str = "" later;
+    permit_mx_backup_networks: Str = "";
     /// Sender address to SASL owners.
     smtpd_sender_login_maps: Str = "";
     /// Commands answered 250 without action.
@@ -669,7 +669,7 @@ parameters! {
     /// Policy_context attribute value.
     smtpd_policy_service_policy_context: Str = "" later;
     /// Filter tables for DNS replies.
-    smtpd_dns_reply_filter: Str = "" later;
+    smtpd_dns_reply_filter: Str = "";
     /// Footer templates keyed by reject reply.
     smtpd_reject_footer_maps: Str = "";
     /// Replacement for 4xx/5xx replies.
@@ -683,7 +683,7 @@ parameters! {
     /// Characters allowed in expanded reply attributes.
     smtpd_expansion_filter: Raw (1, 0) = r##"\t\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"##;
     /// Default RBL reply template.
-    default_rbl_reply: Raw (1, 0) = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}" later;
+    default_rbl_reply: Raw (1, 0) = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}";
     /// Text appended to 4xx/5xx replies.
     smtpd_reject_footer: Raw = "";
     /// MAIL needs prior HELO/EHLO.

@@ -38,6 +38,15 @@ fn shown(name: &[u8]) -> &[u8] {
 /// Whether `name` is a host name: letters, digits, `_`, `-` and `.`; labels up to 63, the whole up
 /// to 255 bytes; not digits alone. As Postfix: `valid_hostname()`.
 pub fn valid_hostname(name: &[u8]) -> Result<(), BadHost> {
+    check_hostname(name, false)
+}
+
+/// The same for a name in DNS, whose first label may be `*` (RFC 1034, section 4.3.3).
+pub fn valid_dns_name(name: &[u8]) -> Result<(), BadHost> {
+    check_hostname(name, true)
+}
+
+fn check_hostname(name: &[u8], wildcard: bool) -> Result<(), BadHost> {
     if name.is_empty() {
         return bad(b"valid_hostname: empty hostname");
     }
@@ -65,6 +74,16 @@ pub fn valid_hostname(name: &[u8]) -> Result<(), BadHost> {
                     return bad(&fill!("valid_hostname: hostname label too long: {}", shown(name)));
                 }
                 numeric &= byte.is_ascii_digit();
+            }
+            b'*' if wildcard => {
+                if i > 0 || !matches!(next, None | Some(b'.')) {
+                    return bad(&fill!(
+                        "valid_hostname: '*' can be the first label only: {}",
+                        shown(name)
+                    ));
+                }
+                label_length = 1;
+                numeric = false;
             }
             _ => {
                 return bad(&fill!(

@@ -13,9 +13,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::rows::{self, Check, LastCheck, Need, PermitCheck, PlainCheck, TableCheck, Takes};
+use super::dnsbl::DnsList;
+use super::rows::{
+    self, Check, DnsListCheck, LastCheck, Need, PermitCheck, PlainCheck, TableCheck, Takes,
+};
 use super::{Class, remembered};
 use crate::config::Config;
+use crate::dns::Kind;
 use crate::log::Fatal;
 use crate::table::maps::Maps;
 use crate::table::{Opener, Request};
@@ -62,6 +66,10 @@ pub(crate) enum Act {
     Last(LastCheck, &'static str),
     Table(TableCheck, Argument),
     Allowlist(TableCheck, Argument),
+    /// A table of servers: whose, and which.
+    Servers(Class, Kind, Argument),
+    DnsList(DnsListCheck, DnsList),
+    DnsAllowlist(DnsListCheck, DnsList),
     /// A bare `type:table`.
     DefaultTable(Argument),
     Sleep(Duration),
@@ -85,6 +93,9 @@ impl std::fmt::Debug for Act {
             Self::Last(..) => "Last",
             Self::Table(..) => "Table",
             Self::Allowlist(..) => "Allowlist",
+            Self::Servers(..) => "Servers",
+            Self::DnsList(..) => "DnsList",
+            Self::DnsAllowlist(..) => "DnsAllowlist",
             Self::DefaultTable(_) => "DefaultTable",
             Self::Sleep(_) => "Sleep",
             Self::WarnIfReject => "WarnIfReject",
@@ -403,22 +414,20 @@ impl Compiler<'_, '_> {
             Check::Allowlist(check) => {
                 (table().map_or_else(|broken| broken, |table| Act::Allowlist(check, table)), 1)
             }
+            Check::Servers(class, kind) => {
+                let servers = |table| Act::Servers(class, kind, table);
+                (table().map_or_else(|broken| broken, servers), 1)
+            }
+            Check::DnsList(check) => dns_list(word, after, |list| Act::DnsList(check, list)),
+            Check::DnsAllowlist(check) => {
+                dns_list(word, after, |list| Act::DnsAllowlist(check, list))
+            }
             Check::Sleep => match after.first().and_then(|word| seconds(word)) {
                 Some(time) => (Act::Sleep(time), 1),
                 None => (Act::Broken(b"restriction sleep must be followed by number".to_vec()), 0),
             },
             Check::WarnIfReject => (Act::WarnIfReject, 0),
             Check::Missing(Takes::Nothing, need) => (Act::Missing(need), 0),
-            Check::Missing(Takes::Table, need) => {
-                (table().map_or_else(|broken| broken, |_| Act::Missing(need)), 1)
-            }
-            Check::Missing(Takes::Domain, need) => match after.first() {
-                Some(_) => (Act::Missing(need), 1),
-                None => {
-                    let text = fill!("restriction {} requires domain name argument", word);
-                    (Act::Ignored(text), 0)
-                }
-            },
             Check::Missing(Takes::Server, need) => match after.first() {
                 Some(server) if server.contains(&b':') => (Act::Missing(need), 1),
                 _ => {
@@ -431,6 +440,15 @@ impl Compiler<'_, '_> {
                 (Act::Ignored(fill!("restriction `{}' ignored: no SASL support", word)), 0)
             }
         }
+    }
+}
+
+/// A restriction with a list in DNS, and how many words after it are its argument.
+fn dns_list(word: &[u8], after: &[&[u8]], act: impl FnOnce(DnsList) -> Act) -> (Act, usize) {
+    match after.first().map(|text| DnsList::parse(text)) {
+        Some(Ok(list)) => (act(list), 1),
+        Some(Err(bad)) => (Act::Broken(bad), 1),
+        None => (Act::Ignored(fill!("restriction {} requires domain name argument", word)), 0),
     }
 }
 

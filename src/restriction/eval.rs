@@ -4,9 +4,10 @@
 //! defer_if_permit, defer_if_reject, soft_bounce, for the reply, the log line, and
 //! notify_classes.
 
-use super::compile::{self, Act, List, Step};
+use super::compile::{self, Act, Argument, List, Step};
 use super::rows::TableCheck;
-use super::{Actions, Class, Env, Facts, Memo, Policy, Refusal};
+use super::{Actions, Class, Env, Facts, Memo, Policy, Refusal, nameserver};
+use crate::dns::{Dns, Kind};
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::enhanced_code_length;
 use crate::text::printable::make_printable;
@@ -195,20 +196,17 @@ impl<'e> Eval<'e> {
                 let verdict = check(self, at, argument)?;
                 self.forbid_permit(&step.name, verdict, target)
             }
-            Act::DefaultTable(argument) => match at.default {
-                Some(check) => check(self, at, argument),
-                None => {
-                    warning!(
-                        "specify one of (check_client_access, \
-                         check_reverse_client_hostname_access, check_helo_access, \
-                         check_sender_access, check_recipient_access, check_etrn_access) \
-                         before {} restriction \"{}\"",
-                        at.class.text(),
-                        argument.text
-                    );
-                    Err(self.server_error())
+            Act::Servers(class, kind, argument) => self.servers(step, at, *class, *kind, argument),
+            Act::DnsList(check, list) => check(self, list),
+            Act::DnsAllowlist(check, list) => {
+                let verdict = check(self, list)?;
+                if verdict == Verdict::Permit {
+                    let name = self.name_of(Class::Client);
+                    self.log_permit(&step.name, Class::Client, name, None);
                 }
-            },
+                Ok(verdict)
+            }
+            Act::DefaultTable(argument) => self.default_table(at, argument),
             Act::Sleep(time) => {
                 (self.env.sleep)(*time);
                 Ok(Verdict::Dunno)
@@ -234,6 +232,36 @@ impl<'e> Eval<'e> {
                 Err(self.server_error())
             }
         }
+    }
+
+    /// A table of the servers of what the session has.
+    fn servers(
+        &mut self,
+        step: &Step,
+        at: &At<'_>,
+        class: Class,
+        kind: Kind,
+        argument: &Argument,
+    ) -> Outcome {
+        let Some(name) = nameserver::subject(self, class) else { return Ok(Verdict::Dunno) };
+        let at = at.about(class, self.name_of(class));
+        let verdict = nameserver::check(self, &at, argument, kind, name)?;
+        self.forbid_permit(&step.name, verdict, name)
+    }
+
+    /// A table without a restriction in front of it.
+    fn default_table(&mut self, at: &At<'_>, argument: &Argument) -> Outcome {
+        if let Some(check) = at.default {
+            return check(self, at, argument);
+        }
+        warning!(
+            "specify one of (check_client_access, check_reverse_client_hostname_access, \
+             check_helo_access, check_sender_access, check_recipient_access, check_etrn_access) \
+             before {} restriction \"{}\"",
+            at.class.text(),
+            argument.text
+        );
+        Err(self.server_error())
     }
 
     /// Permission that clients could get by the names in their own DNS is refused.
@@ -349,6 +377,29 @@ impl<'e> Eval<'e> {
             self.memo.deferral = Some(Deferral { code, dsn: dsn.to_vec(), text });
         }
         Ok(Verdict::Dunno)
+    }
+
+    /// Refuses for now, at once or if nothing else does: as a parameter's `action` says.
+    pub(crate) fn tempfail(&mut self, action: &[u8], dsn: &[u8], text: Vec<u8>) -> Outcome {
+        if action.eq_ignore_ascii_case(b"defer") {
+            self.reject(ErrorClass::Policy, 450, dsn, &text)
+        } else {
+            self.defer_if_permit(450, dsn, text)
+        }
+    }
+
+    /// Asks the name service. What it logs, it would log again.
+    pub(crate) fn dns<T>(&mut self, ask: impl FnOnce(&Dns) -> T) -> T {
+        let dns = self.env.dns;
+        let said = ask(dns);
+        self.steady &= !dns.has_spoken();
+        said
+    }
+
+    /// Logs a warning that the same facts would give again.
+    pub(crate) fn warn(&mut self, text: &[u8]) {
+        self.steady = false;
+        warning!("{}", text);
     }
 
     /// Makes a later refusal temporary: an error may have hidden a reason to permit.

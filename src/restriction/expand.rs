@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::Facts;
 use crate::config::Config;
-use crate::config::expand::{MacroError, once};
+use crate::config::expand::{Expanded, MacroError, once};
 use crate::mail::address::{domain, local_part};
 use crate::mail::date::log_date;
 use crate::sys::time;
@@ -16,6 +16,8 @@ use crate::sys::time;
 pub struct Expander<'a> {
     config: &'a Config,
     facts: &'a Facts<'a>,
+    /// What else a text may name.
+    more: &'a [(&'a str, &'a [u8])],
 }
 
 /// What a name stands for.
@@ -43,7 +45,12 @@ static NAMES: &[(&str, Value)] = &[
 impl<'a> Expander<'a> {
     /// An expander for what is known now.
     pub fn new(config: &'a Config, facts: &'a Facts<'a>) -> Self {
-        Self { config, facts }
+        Self { config, facts, more: &[] }
+    }
+
+    /// The same, with more names.
+    pub(super) fn with(self, more: &'a [(&'a str, &'a [u8])]) -> Self {
+        Self { more, ..self }
     }
 
     /// What is known now.
@@ -54,9 +61,18 @@ impl<'a> Expander<'a> {
     /// `template` with its names replaced; unknown names are empty, with a warning. `None`, with
     /// a warning, if it is malformed.
     pub fn expand(&self, template: &[u8]) -> Option<Vec<u8>> {
+        self.expanded(template).map(|expanded| expanded.text)
+    }
+
+    /// The same, but with an unknown name it is malformed.
+    pub(super) fn expand_known(&self, template: &[u8]) -> Option<Vec<u8>> {
+        self.expanded(template).filter(|expanded| !expanded.undefined).map(|known| known.text)
+    }
+
+    fn expanded(&self, template: &[u8]) -> Option<Expanded> {
         let filter = unescaped(&self.config.smtpd_expansion_filter);
         match once(template, &|name| self.value(name), Some(&filter)) {
-            Ok(expanded) => Some(expanded.text),
+            Ok(expanded) => Some(expanded),
             Err(MacroError::Syntax(text) | MacroError::Fatal(text)) => {
                 warning!("{}", text);
                 None
@@ -65,6 +81,10 @@ impl<'a> Expander<'a> {
     }
 
     fn value(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+        let more = self.more.iter().find(|(more, _)| more.as_bytes() == name);
+        if let Some((_, value)) = more {
+            return Some(Cow::Borrowed(value));
+        }
         let row = NAMES.iter().find(|(row, _)| row.as_bytes() == name);
         if row.is_none() {
             warning!("unknown macro name \"{}\" in expansion request", name);

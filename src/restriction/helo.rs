@@ -64,7 +64,7 @@ pub(crate) fn permit_naked_ip_address(e: &mut Eval<'_>) -> Outcome {
 }
 
 /// Refuses an address literal that is none.
-fn reject_invalid_literal(e: &mut Eval<'_>, name: &[u8]) -> Outcome {
+pub(super) fn reject_invalid_literal(e: &mut Eval<'_>, name: &[u8]) -> Outcome {
     let inside = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let address = inside.filter(|inside| !inside.is_empty()).unwrap_or(name);
     if mail_address(address).is_ok() {

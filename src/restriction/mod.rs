@@ -24,12 +24,15 @@ mod basic;
 mod certificate;
 mod client;
 mod compile;
+mod dnsbl;
 mod eval;
 pub mod expand;
 mod helo;
 mod listed;
 mod login;
 mod lookup;
+mod mx_backup;
+mod nameserver;
 mod relay;
 mod remembered;
 pub(crate) mod review;
@@ -37,6 +40,7 @@ pub mod rewrite_clients;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -45,19 +49,23 @@ use std::time::Duration;
 
 use client::Clients;
 use compile::{Classes, Compiler, List, Tables};
+use dnsbl::Answers;
 use eval::{At, Deferral, Eval, Outcome, Stop, Verdict};
 use listed::Listed;
 use login::Owners;
+use mx_backup::MxBackup;
 use remembered::Remembered;
 
 use crate::config::Config;
+use crate::dns::Dns;
 use crate::ipc::rewrite::Resolve;
 use crate::log::Fatal;
 use crate::mail::address::LogForm;
 use crate::mail::client::{Client, ErrorClass, Login};
 use crate::matchlist::{self, Kind, MatchList};
 use crate::table::address::AddressSearch;
-use crate::table::{Opener, TableError};
+use crate::table::maps::Maps;
+use crate::table::{Opener, Request, TableError};
 use crate::tls::TlsFacts;
 
 /// What may be known of a session at the time of a check.
@@ -165,6 +173,8 @@ impl Class {
 pub struct Env<'a> {
     /// Where addresses go.
     pub resolve: &'a dyn Resolve,
+    /// The domain name system.
+    pub dns: &'a Dns,
     /// Waits, for the `sleep` restriction.
     pub sleep: &'a dyn Fn(Duration),
 }
@@ -219,6 +229,11 @@ pub struct Policy {
     pub(crate) listed: Listed,
     pub(crate) owners: Owners,
     pub(crate) relay_domains: MatchList,
+    pub(crate) mx_backup: MxBackup,
+    /// rbl_reply_maps
+    pub(crate) list_replies: Maps,
+    /// What lists in DNS have answered.
+    pub(crate) answers: Answers,
     permit_log: MatchList,
     /// Keys of address tables: access(5), and tables of recipients.
     pub(crate) addresses: AddressSearch,
@@ -230,6 +245,8 @@ pub struct Policy {
     has_old_relay_restrictions: bool,
     has_old_relay_order: bool,
     pub(crate) warned_of_check_relay_domains: Cell<bool>,
+    pub(crate) warned_of_maps_rbl: Cell<bool>,
+    pub(crate) warned_of_mx_backup: Cell<bool>,
     /// See [`remembered`].
     may_remember: bool,
 }
@@ -244,7 +261,10 @@ impl Policy {
         let clients = Clients::open(config, opener)?;
         let relay_domains =
             MatchList::open(opener, config, "relay_domains", &config.relay_domains, Kind::Domain)?;
+        let mx_backup = MxBackup::open(config, opener)?;
         let listed = Listed::open(config, opener)?;
+        let list_replies =
+            Maps::open(opener, "rbl_reply_maps", &config.rbl_reply_maps, Request::ACCESS)?;
         let owners = Owners::open(config, opener)?;
         let addresses = AddressSearch::open(config, opener)?;
         let parent_domains = matchlist::parents(opener, config, Some("smtpd_access_maps"))?;
@@ -295,6 +315,9 @@ impl Policy {
             listed,
             owners,
             relay_domains,
+            mx_backup,
+            list_replies,
+            answers: Answers::default(),
             permit_log,
             addresses,
             parent_domains,
@@ -303,6 +326,8 @@ impl Policy {
             has_old_relay_order: config
                 .has_old_default("smtpd_relay_before_recipient_restrictions"),
             warned_of_check_relay_domains: Cell::new(false),
+            warned_of_maps_rbl: Cell::new(false),
+            warned_of_mx_backup: Cell::new(false),
             may_remember: remembered::may_remember(config),
             config: Rc::clone(config),
         })

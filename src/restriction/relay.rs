@@ -1,6 +1,7 @@
 //! Restrictions by destination: whose mail we take at all.
 
 use super::Class;
+use super::client::permit_if;
 use super::eval::{At, Eval, Outcome, Stop, Verdict};
 use crate::config::dialect::Change;
 use crate::ipc::rewrite::Resolved;
@@ -67,21 +68,36 @@ pub(crate) fn check_relay_domains(e: &mut Eval<'_>, _: &At<'_>, name: &[u8]) -> 
 }
 
 /// As Postfix: `permit_auth_destination()`.
-fn is_authorized(e: &mut Eval<'_>, recipient: &[u8]) -> Outcome {
+pub(super) fn is_authorized(e: &mut Eval<'_>, recipient: &[u8]) -> Outcome {
+    Ok(permit_if(matches!(standing(e, recipient)?, Standing::Authorized)))
+}
+
+/// What a recipient is to this machine.
+pub(super) enum Standing {
+    /// Its mail is delivered here, or relayed for relay_domains.
+    Authorized,
+    /// It has a route in it: who knows where it goes.
+    Routed,
+    /// It is in this domain, which is not ours.
+    Foreign(Vec<u8>),
+}
+
+/// Finds out what `recipient` is to this machine.
+pub(super) fn standing(e: &mut Eval<'_>, recipient: &[u8]) -> Result<Standing, Stop> {
     let resolved = e.env.resolve.resolve(e.facts.sender.unwrap_or_default(), recipient);
     if resolved.has(Resolved::FLAG_FAIL) {
         return Err(e.lookup_failure(recipient));
     }
-    let Some(domain) = domain(&resolved.recipient) else { return Ok(Verdict::Permit) };
+    let Some(domain) = domain(&resolved.recipient) else { return Ok(Standing::Authorized) };
     if resolved.has(Resolved::FLAG_ROUTED) && !e.policy.config.allow_untrusted_routing {
-        return Ok(Verdict::Dunno);
+        return Ok(Standing::Routed);
     }
     let here = Resolved::CLASS_LOCAL | Resolved::CLASS_ALIAS | Resolved::CLASS_VIRTUAL;
     if resolved.has(here) {
-        return Ok(Verdict::Permit);
+        return Ok(Standing::Authorized);
     }
     if !resolved.has(Resolved::CLASS_RELAY) {
-        return Ok(Verdict::Dunno);
+        return Ok(Standing::Foreign(domain.to_vec()));
     }
     if e.policy.has_old_relay_domains {
         info!(
@@ -90,5 +106,5 @@ fn is_authorized(e: &mut Eval<'_>, recipient: &[u8]) -> Outcome {
             domain
         );
     }
-    Ok(Verdict::Permit)
+    Ok(Standing::Authorized)
 }

@@ -12,12 +12,25 @@ use crate::text::split::{COMMA_SPACE, words_braced};
 use crate::tls::TlsFacts;
 
 /// Restrictions whose answer comes from the client, its HELO name, the sender, TLS and the login
-/// alone, and which are silent where they don't refuse.
+/// alone, and which are silent where they don't refuse. What the DNS says of them is taken to hold as
+/// long as the message is on its way.
 const STEADY: &[&str] = &[
+    "check_client_a_access",
     "check_client_access",
+    "check_client_mx_access",
+    "check_client_ns_access",
+    "check_helo_a_access",
     "check_helo_access",
+    "check_helo_mx_access",
+    "check_helo_ns_access",
+    "check_reverse_client_hostname_a_access",
     "check_reverse_client_hostname_access",
+    "check_reverse_client_hostname_mx_access",
+    "check_reverse_client_hostname_ns_access",
+    "check_sender_a_access",
     "check_sender_access",
+    "check_sender_mx_access",
+    "check_sender_ns_access",
     "defer",
     "permit_inet_interfaces",
     "permit_mynetworks",
@@ -29,9 +42,19 @@ const STEADY: &[&str] = &[
     "reject_non_fqdn_hostname",
     "reject_non_fqdn_sender",
     "reject_plaintext_session",
+    "reject_rbl",
+    "reject_rbl_client",
+    "reject_rhsbl_client",
+    "reject_rhsbl_helo",
+    "reject_rhsbl_reverse_client",
+    "reject_rhsbl_sender",
+    "reject_unknown_address",
     "reject_unknown_client",
     "reject_unknown_client_hostname",
+    "reject_unknown_helo_hostname",
+    "reject_unknown_hostname",
     "reject_unknown_reverse_client_hostname",
+    "reject_unknown_sender_domain",
 ];
 
 /// Tables that are read once.
@@ -41,8 +64,8 @@ const STEADY_TABLES: &[&[u8]] = &[b"cidr", b"inline", b"pcre", b"regexp", b"stat
 pub(crate) fn is_steady(name: &[u8], act: &Act, is_last: bool) -> bool {
     let has_name = || STEADY.iter().any(|row| row.as_bytes().eq_ignore_ascii_case(name));
     match act {
-        Act::Plain(_) | Act::Permit(..) | Act::Last(..) => has_name(),
-        Act::Table(_, argument) | Act::Allowlist(_, argument) => {
+        Act::Plain(_) | Act::Permit(..) | Act::Last(..) | Act::DnsList(..) => has_name(),
+        Act::Table(_, argument) | Act::Allowlist(_, argument) | Act::Servers(_, _, argument) => {
             has_name() && is_steady_table(argument)
         }
         Act::DefaultTable(argument) => is_steady_table(argument),
@@ -50,9 +73,12 @@ pub(crate) fn is_steady(name: &[u8], act: &Act, is_last: bool) -> bool {
         Act::PermitAll => is_last,
         // The steps of the class are looked at themselves.
         Act::Class(_) => true,
-        Act::WarnIfReject | Act::Sleep(_) | Act::Ignored(_) | Act::Broken(_) | Act::Missing(_) => {
-            false
-        }
+        Act::DnsAllowlist(..)
+        | Act::WarnIfReject
+        | Act::Sleep(_)
+        | Act::Ignored(_)
+        | Act::Broken(_)
+        | Act::Missing(_) => false,
     }
 }
 

@@ -70,7 +70,10 @@ fn reviewed<'p>(parameter: &'p [u8], list: &'p List) -> impl Iterator<Item = Rev
 }
 
 fn table(act: &Act) -> Option<&[u8]> {
-    let (Act::Table(_, argument) | Act::Allowlist(_, argument) | Act::DefaultTable(argument)) = act
+    let (Act::Table(_, argument)
+    | Act::Allowlist(_, argument)
+    | Act::Servers(_, _, argument)
+    | Act::DefaultTable(argument)) = act
     else {
         return None;
     };
@@ -101,7 +104,7 @@ mod tests {
             "local_recipient_maps =\n\
              smtpd_relay_restrictions = permit_mynetwork, reject, warn_if_reject\n\
              smtpd_restriction_classes = mine\n\
-             mine = check_client_access inline:{{a=b}}, reject_rbl_client bl.example\n",
+             mine = check_client_access inline:{{a=b}}, reject_rbl_client bl.example, reject_unverified_sender\n",
         );
         let config = Rc::new(config.unwrap());
         let mut opener = Opener::new(&config);
@@ -116,7 +119,8 @@ mod tests {
                 (b"reject", State::Works, None),
                 (b"warn_if_reject", State::Works, Some(&b"reject"[..])),
                 (b"check_client_access", State::Works, None),
-                (b"reject_rbl_client", State::Missing, None),
+                (b"reject_rbl_client", State::Works, None),
+                (b"reject_unverified_sender", State::Missing, None),
             ]
         );
         assert_eq!(review[3].table, Some(&b"inline:{{a=b}}"[..]));

@@ -1,10 +1,13 @@
 //! THE TABLE of restrictions: one row each.
 
 use super::compile::Argument;
+use super::dnsbl::DnsList;
 use super::eval::{At, Eval, Outcome};
 use super::{
-    Class, Facts, access, address, basic, certificate, client, helo, listed, login, relay,
+    Class, Facts, access, address, basic, certificate, client, dnsbl, helo, listed, login,
+    mx_backup, relay, unknown,
 };
+use crate::dns::Kind;
 
 /// A restriction without argument.
 pub(crate) type PlainCheck = fn(&mut Eval<'_>, &At<'_>) -> Outcome;
@@ -14,6 +17,9 @@ pub(crate) type PermitCheck = fn(&mut Eval<'_>) -> Outcome;
 pub(crate) type LastCheck = fn(&mut Eval<'_>, &At<'_>, &[u8]) -> Outcome;
 /// A restriction with a table.
 pub(crate) type TableCheck = fn(&mut Eval<'_>, &At<'_>, &Argument) -> Outcome;
+
+/// A restriction with a list in DNS.
+pub(crate) type DnsListCheck = fn(&mut Eval<'_>, &DnsList) -> Outcome;
 
 /// What a restriction needs after its name, and the function that evaluates it.
 #[derive(Clone, Copy)]
@@ -30,6 +36,12 @@ pub(crate) enum Check {
     Table(TableCheck),
     /// `type:table` that must not permit.
     Allowlist(TableCheck),
+    /// `type:table` about the servers of a host or domain: whose, and which.
+    Servers(Class, Kind),
+    /// The domain of a list in DNS.
+    DnsList(DnsListCheck),
+    /// The domain of a list in DNS that can permit a client.
+    DnsAllowlist(DnsListCheck),
     /// A number of seconds.
     Sleep,
     /// The next restriction warns only.
@@ -45,10 +57,6 @@ pub(crate) enum Check {
 pub(crate) enum Takes {
     /// Nothing.
     Nothing,
-    /// A domain.
-    Domain,
-    /// `type:table`
-    Table,
     /// A policy server.
     Server,
 }
@@ -58,12 +66,6 @@ pub(crate) enum Takes {
 pub(crate) enum Need {
     /// Nothing.
     Nothing,
-    /// A client with a name.
-    ClientName,
-    /// A client whose address has a name.
-    ReverseName,
-    /// HELO or EHLO.
-    Helo,
     /// A sender, not the null sender.
     Sender,
     /// A recipient.
@@ -73,12 +75,8 @@ pub(crate) enum Need {
 impl Need {
     /// Whether it is known.
     pub(crate) fn met(self, facts: &Facts<'_>) -> bool {
-        let named = |name: &[u8]| !name.eq_ignore_ascii_case(b"unknown");
         match self {
             Self::Nothing => true,
-            Self::ClientName => named(&facts.client.name),
-            Self::ReverseName => named(&facts.client.reverse_name),
-            Self::Helo => facts.helo.is_some(),
             Self::Sender => facts.sender.is_some_and(|sender| !sender.is_empty()),
             Self::Recipient => facts.recipient.is_some_and(|recipient| !recipient.is_empty()),
         }
@@ -86,9 +84,10 @@ impl Need {
 }
 
 use Check::{
-    Allowlist, Last, Login, Missing, Permit, PermitAll, Plain, Sleep, Table, WarnIfReject,
+    Allowlist, DnsAllowlist, DnsList as List, Last, Login, Missing, Permit, PermitAll, Plain,
+    Servers, Sleep, Table, WarnIfReject,
 };
-use Takes::{Domain, Nothing, Server};
+use Takes::{Nothing, Server};
 
 /// Every restriction that Postfix 3.7 knows, with its old names. Classes are in main.cf.
 #[rustfmt::skip]
@@ -107,71 +106,71 @@ pub(crate) static RESTRICTIONS: &[(&str, Check)] = &[
     ("warn_if_reject", WarnIfReject),
     // The client.
     ("check_ccert_access", Table(certificate::check_ccert_access)),
-    ("check_client_a_access", Missing(Takes::Table, Need::ClientName)),
+    ("check_client_a_access", Servers(Class::Client, Kind::A)),
     ("check_client_access", Table(client::check_client_access)),
-    ("check_client_mx_access", Missing(Takes::Table, Need::ClientName)),
-    ("check_client_ns_access", Missing(Takes::Table, Need::ClientName)),
-    ("check_reverse_client_hostname_a_access", Missing(Takes::Table, Need::ReverseName)),
+    ("check_client_mx_access", Servers(Class::Client, Kind::MX)),
+    ("check_client_ns_access", Servers(Class::Client, Kind::NS)),
+    ("check_reverse_client_hostname_a_access", Servers(Class::ReverseClient, Kind::A)),
     ("check_reverse_client_hostname_access", Allowlist(client::check_reverse_client_hostname_access)),
-    ("check_reverse_client_hostname_mx_access", Missing(Takes::Table, Need::ReverseName)),
-    ("check_reverse_client_hostname_ns_access", Missing(Takes::Table, Need::ReverseName)),
+    ("check_reverse_client_hostname_mx_access", Servers(Class::ReverseClient, Kind::MX)),
+    ("check_reverse_client_hostname_ns_access", Servers(Class::ReverseClient, Kind::NS)),
     ("check_sasl_access", Table(client::check_sasl_access)),
-    ("permit_dnswl_client", Missing(Domain, Need::Nothing)),
+    ("permit_dnswl_client", DnsAllowlist(dnsbl::permit_dnswl_client)),
     ("permit_inet_interfaces", Permit(client::permit_inet_interfaces, Class::Client)),
     ("permit_mynetworks", Permit(client::permit_mynetworks, Class::Client)),
-    ("permit_rhswl_client", Missing(Domain, Need::ClientName)),
+    ("permit_rhswl_client", DnsAllowlist(dnsbl::permit_rhswl_client)),
     ("permit_sasl_authenticated", Permit(client::permit_sasl_authenticated, Class::Client)),
     ("permit_tls_all_clientcerts", Permit(certificate::permit_tls_all_clientcerts, Class::Client)),
     ("permit_tls_clientcerts", Permit(certificate::permit_tls_clientcerts, Class::Client)),
-    ("reject_maps_rbl", Missing(Nothing, Need::Nothing)),
-    ("reject_rbl", Missing(Domain, Need::Nothing)),
-    ("reject_rbl_client", Missing(Domain, Need::Nothing)),
-    ("reject_rhsbl_client", Missing(Domain, Need::ClientName)),
-    ("reject_rhsbl_reverse_client", Missing(Domain, Need::ReverseName)),
+    ("reject_maps_rbl", Plain(dnsbl::reject_maps_rbl)),
+    ("reject_rbl", List(dnsbl::reject_rbl_client)),
+    ("reject_rbl_client", List(dnsbl::reject_rbl_client)),
+    ("reject_rhsbl_client", List(dnsbl::reject_rhsbl_client)),
+    ("reject_rhsbl_reverse_client", List(dnsbl::reject_rhsbl_reverse_client)),
     ("reject_unknown_client", Plain(client::reject_unknown_client_hostname)),
     ("reject_unknown_client_hostname", Plain(client::reject_unknown_client_hostname)),
     ("reject_unknown_reverse_client_hostname", Plain(client::reject_unknown_reverse_client_hostname)),
     // HELO and EHLO.
-    ("check_helo_a_access", Missing(Takes::Table, Need::Helo)),
+    ("check_helo_a_access", Servers(Class::Helo, Kind::A)),
     ("check_helo_access", Table(helo::check_helo_access)),
-    ("check_helo_mx_access", Missing(Takes::Table, Need::Helo)),
-    ("check_helo_ns_access", Missing(Takes::Table, Need::Helo)),
+    ("check_helo_mx_access", Servers(Class::Helo, Kind::MX)),
+    ("check_helo_ns_access", Servers(Class::Helo, Kind::NS)),
     ("permit_naked_ip_address", Permit(helo::permit_naked_ip_address, Class::Helo)),
     ("reject_invalid_helo_hostname", Plain(helo::reject_invalid_helo_hostname)),
     ("reject_invalid_hostname", Plain(helo::reject_invalid_helo_hostname)),
     ("reject_non_fqdn_helo_hostname", Plain(helo::reject_non_fqdn_helo_hostname)),
     ("reject_non_fqdn_hostname", Plain(helo::reject_non_fqdn_helo_hostname)),
-    ("reject_rhsbl_helo", Missing(Domain, Need::Helo)),
-    ("reject_unknown_helo_hostname", Missing(Nothing, Need::Helo)),
-    ("reject_unknown_hostname", Missing(Nothing, Need::Helo)),
+    ("reject_rhsbl_helo", List(dnsbl::reject_rhsbl_helo)),
+    ("reject_unknown_helo_hostname", Plain(unknown::reject_unknown_helo_hostname)),
+    ("reject_unknown_hostname", Plain(unknown::reject_unknown_helo_hostname)),
     // The sender.
-    ("check_sender_a_access", Missing(Takes::Table, Need::Sender)),
+    ("check_sender_a_access", Servers(Class::Sender, Kind::A)),
     ("check_sender_access", Table(address::check_sender_access)),
-    ("check_sender_mx_access", Missing(Takes::Table, Need::Sender)),
-    ("check_sender_ns_access", Missing(Takes::Table, Need::Sender)),
+    ("check_sender_mx_access", Servers(Class::Sender, Kind::MX)),
+    ("check_sender_ns_access", Servers(Class::Sender, Kind::NS)),
     ("reject_authenticated_sender_login_mismatch", Login(login::reject_authenticated_sender_login_mismatch)),
     ("reject_known_sender_login_mismatch", Login(login::reject_known_sender_login_mismatch)),
     ("reject_non_fqdn_sender", Plain(address::reject_non_fqdn_sender)),
-    ("reject_rhsbl_sender", Missing(Domain, Need::Sender)),
+    ("reject_rhsbl_sender", List(dnsbl::reject_rhsbl_sender)),
     ("reject_unauthenticated_sender_login_mismatch", Login(login::reject_unauthenticated_sender_login_mismatch)),
-    ("reject_unknown_address", Missing(Nothing, Need::Sender)),
-    ("reject_unknown_sender_domain", Missing(Nothing, Need::Sender)),
+    ("reject_unknown_address", Plain(unknown::reject_unknown_sender_domain)),
+    ("reject_unknown_sender_domain", Plain(unknown::reject_unknown_sender_domain)),
     ("reject_unlisted_sender", Plain(listed::reject_unlisted_sender)),
     ("reject_unverified_sender", Missing(Nothing, Need::Sender)),
     // The recipient.
-    ("check_recipient_a_access", Missing(Takes::Table, Need::Recipient)),
+    ("check_recipient_a_access", Servers(Class::Recipient, Kind::A)),
     ("check_recipient_access", Table(address::check_recipient_access)),
     ("check_recipient_maps", Plain(listed::reject_unlisted_recipient)),
-    ("check_recipient_mx_access", Missing(Takes::Table, Need::Recipient)),
-    ("check_recipient_ns_access", Missing(Takes::Table, Need::Recipient)),
+    ("check_recipient_mx_access", Servers(Class::Recipient, Kind::MX)),
+    ("check_recipient_ns_access", Servers(Class::Recipient, Kind::NS)),
     ("check_relay_domains", Last(relay::check_relay_domains)),
     ("defer_unauth_destination", Plain(relay::defer_unauth_destination)),
     ("permit_auth_destination", Permit(relay::permit_auth_destination, Class::Recipient)),
-    ("permit_mx_backup", Missing(Nothing, Need::Recipient)),
+    ("permit_mx_backup", Permit(mx_backup::permit_mx_backup, Class::Recipient)),
     ("reject_non_fqdn_recipient", Plain(address::reject_non_fqdn_recipient)),
-    ("reject_rhsbl_recipient", Missing(Domain, Need::Recipient)),
+    ("reject_rhsbl_recipient", List(dnsbl::reject_rhsbl_recipient)),
     ("reject_unauth_destination", Plain(relay::reject_unauth_destination)),
-    ("reject_unknown_recipient_domain", Missing(Nothing, Need::Recipient)),
+    ("reject_unknown_recipient_domain", Plain(unknown::reject_unknown_recipient_domain)),
     ("reject_unlisted_recipient", Plain(listed::reject_unlisted_recipient)),
     ("reject_unverified_recipient", Missing(Nothing, Need::Recipient)),
     // ETRN.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::config::Config;
+use crate::dns::{Network, System};
 use crate::identity::Identity;
 use crate::log::Fatal;
 use crate::mail::client::{Client, ErrorClass, Login};
@@ -211,7 +212,9 @@ macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
         let Some(policy) = &$s.server.policy else { return Ok(()) };
         let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
-        let env = Env { resolve: &$s.server.rewrite, sleep: &crate::sys::pause::pause };
+        let server = &$s.server;
+        let sleep = &crate::sys::pause::pause;
+        let env = Env { resolve: &server.rewrite, dns: &server.dns, sleep };
         let result = policy.$stage(&env, &facts, &mut $s.memo, &mut $s.actions);
         $s.after_check(result)
     }};
@@ -387,7 +390,12 @@ impl Smtpd {
     /// Reads and opens what needs privileges: tables, restrictions, certificates. The working
     /// directory is the queue directory.
     pub fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal> {
-        Ok(Self { server: Rc::new(Server::open(config)?) })
+        Self::pre_jail_with(config, Box::<System>::default())
+    }
+
+    /// [`pre_jail`](Self::pre_jail) with another name service.
+    pub fn pre_jail_with(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Self, Fatal> {
+        Ok(Self { server: Rc::new(Server::open(config, network)?) })
     }
 
     /// Says where queue_minfree is too small to be of use.

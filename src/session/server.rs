@@ -6,6 +6,7 @@ use super::notify::Classes;
 use super::probe::Probe;
 use crate::config::Config;
 use crate::config::dialect::Change;
+use crate::dns::{Dns, Network};
 use crate::identity::{Hints, Users};
 use crate::ipc::anvil::Anvil;
 use crate::ipc::cleanup;
@@ -48,6 +49,7 @@ pub struct Server {
     pub(crate) hints: Option<Hints>,
     pub(crate) rewrite_clients: Option<RewriteClients>,
     pub(crate) rewrite: TrivialRewrite,
+    pub(crate) dns: Dns,
     pub(crate) anvil: Option<Anvil>,
     pub(crate) probe: Probe,
     pub(crate) command_filter: Option<Handle>,
@@ -72,10 +74,10 @@ pub struct Server {
 
 impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
-    pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
+    pub(crate) fn open(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Self, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
         let tlsmgr = Box::new(Tlsmgr::new(config));
-        let server = Self::open_beside(config, Opener::new(config), tlsmgr)?;
+        let server = Self::open_beside(config, Opener::new(config), tlsmgr, network)?;
         server.warn_of_public_authorities();
         Ok(server)
     }
@@ -100,6 +102,7 @@ impl Server {
         config: &Rc<Config>,
         mut opener: Opener,
         tlsmgr: Box<dyn SessionKeeper>,
+        network: Box<dyn Network>,
     ) -> Result<Self, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
@@ -130,6 +133,7 @@ impl Server {
             &config.smtpd_discard_ehlo_keyword_address_maps,
             Request::default(),
         )?;
+        let dns = Dns::open(config, &mut opener, network)?;
         let filters = Maps::open(
             &mut opener,
             "smtpd_reject_filter_maps",
@@ -152,6 +156,7 @@ impl Server {
             hints,
             rewrite_clients,
             rewrite: TrivialRewrite::new(config),
+            dns,
             anvil: (counts_anything(config) && !config.stand_alone).then(|| Anvil::new(config)),
             probe: Probe::new(config),
             command_filter,

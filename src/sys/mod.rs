@@ -13,6 +13,7 @@ pub mod pcre;
 pub mod process;
 pub mod random;
 pub mod regex;
+pub mod resolver;
 pub mod service_socket;
 pub mod time;
 pub mod users;

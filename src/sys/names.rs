@@ -24,6 +24,8 @@ pub struct NameError {
 impl NameError {
     /// There is no such name or address.
     pub const NONE: Self = Self { code: libc::EAI_NONAME, errno: 0 };
+    /// There is such a name, but it has no address.
+    pub const NO_ADDRESS: Self = Self { code: libc::EAI_NODATA, errno: 0 };
     /// The name server has no answer now.
     pub const AGAIN: Self = Self { code: libc::EAI_AGAIN, errno: 0 };
 

@@ -9,6 +9,7 @@ pub mod bdb;
 pub mod blocks;
 pub mod cdb;
 pub mod command;
+pub mod dns;
 pub mod haproxy;
 pub mod lmdb;
 pub mod master;

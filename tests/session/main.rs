@@ -419,7 +419,7 @@ fn serve(config: &str, service: &str, waiting: &mpsc::Receiver<Waiting>) -> Vec<
         let opened = Config::of_text(config).and_then(|mut config| {
             config.service_name = service.as_bytes().to_vec();
             let config = Rc::new(config);
-            let smtpd = Smtpd::pre_jail(&config)?;
+            let smtpd = Smtpd::pre_jail_with(&config, Box::new(ZoneNames))?;
             Ok((config, smtpd))
         });
         for (connection, tell) in waiting {

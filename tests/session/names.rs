@@ -1,11 +1,14 @@
 //! The name service, from the zone of the private world.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
+use smtpd_rs::dns::{HostError, Kind, Network};
 use smtpd_rs::session::peer::Names;
 use smtpd_rs::sys::names::{Family, NameError};
+use smtpd_rs::wire::dns::Message;
 
-use crate::support::dns::ZONE;
+use crate::support::dns::{ZONE, Zone, encode_name};
 
 /// Knows what `ZONE` says, and this host.
 pub(crate) struct ZoneNames;
@@ -23,17 +26,50 @@ impl Names for ZoneNames {
         if name == b"localhost" {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let name = String::from_utf8_lossy(name);
-        let mut found = vec![];
-        for (kind, other) in [("A", Family::V6), ("AAAA", Family::V4)] {
-            if family != other {
-                found.extend(
-                    records(&name, kind)?.iter().filter_map(|data| data.parse::<IpAddr>().ok()),
-                );
+        let (mut found, mut why) = (vec![], NameError::NONE);
+        for (kind, other) in [(Kind::A, Family::V6), (Kind::AAAA, Family::V4)] {
+            if family == other {
+                continue;
+            }
+            match self.ask(name, kind) {
+                Ok(reply) => found.extend(addresses(&reply, kind)),
+                Err(HostError::TRY_AGAIN) => return Err(NameError::AGAIN),
+                Err(HostError::NO_DATA) => why = NameError::NO_ADDRESS,
+                Err(_) => {}
             }
         }
-        if found.is_empty() { Err(NameError::NONE) } else { Ok(found) }
+        if found.is_empty() { Err(why) } else { Ok(found) }
     }
+}
+
+impl Network for ZoneNames {
+    fn ask(&self, name: &[u8], kind: Kind) -> Result<Vec<u8>, HostError> {
+        static PARSED: LazyLock<Zone> = LazyLock::new(|| Zone::parse(ZONE));
+        let mut question = b"\0\0\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+        question.extend(encode_name(&String::from_utf8_lossy(name)));
+        question.extend([kind.0.to_be_bytes(), [0, 1]].concat());
+        let reply = PARSED.answer(&question).ok_or(HostError::TRY_AGAIN)?;
+        match (reply[3] & 0xf, &reply[6..8]) {
+            (0, [0, 0]) => Err(HostError::NO_DATA),
+            (0, _) => Ok(reply),
+            (3, _) => Err(HostError::HOST_NOT_FOUND),
+            _ => Err(HostError::TRY_AGAIN),
+        }
+    }
+
+    fn addresses_of(&self, name: &[u8], family: Family) -> Result<Vec<IpAddr>, NameError> {
+        Names::addresses_of(self, name, family)
+    }
+}
+
+/// The addresses in a reply.
+fn addresses(reply: &[u8], kind: Kind) -> Vec<IpAddr> {
+    let message = Message::new(reply).expect("a reply");
+    let records = message.answers().expect("answers").flatten();
+    records
+        .filter(|record| record.kind == kind)
+        .filter_map(|record| message.address(&record).ok())
+        .collect()
 }
 
 /// What the zone has of this name and type.

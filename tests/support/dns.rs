@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// `name type data`. The types `SERVFAIL` and `TIMEOUT` hold for every question about a name.
+/// `name type data`. Types of which the DNS knows nothing: `SERVFAIL`, `REFUSED` and `TIMEOUT` hold for
+/// every question about a name; `CHAOS`, `CUT` and `LOOP` spoil the answers to it (another class, an
+/// end too early, a name that points to itself); `MANY` has so many addresses, and `RAW` a number of
+/// a type and its data in hexadecimal digits.
 pub(crate) const ZONE: &str = "
 10.2.0.192.in-addr.arpa     PTR   good.client.test
 good.client.test            A     192.0.2.10
@@ -59,6 +62,58 @@ brokenmx.test               MX    10 nowhere.test
 txtonly.test                TXT   nothing else
 helo.test                   A     192.0.2.10
 
+# Domains whose mail servers are others, or this host too
+mx.far.test                 A     203.0.113.5
+two.far.test                A     203.0.113.5
+two.far.test                A     203.0.113.200
+second.test                 MX    5 mx.far.test
+second.test                 MX    10 mx.example.test
+second.test                 MX    20 mx.far.test
+twice.test                  MX    10 mx.example.test
+twice.test                  MX    5 two.far.test
+same.test                   MX    10 mx.far.test
+same.test                   MX    10 mx.example.test
+others.test                 MX    5 mx.far.test
+others.test                 MX    10 two.far.test
+lost.test                   MX    5 tempfwd.client.test
+lost.test                   MX    10 mx.example.test
+lostbackup.test             MX    5 mx.far.test
+lostbackup.test             MX    10 tempfwd.client.test
+address.test                MX    5 mx.far.test
+address.test                MX    10 good.client.test
+sub.sender.test             A     192.0.2.82
+deep.sub.sender.test        A     192.0.2.83
+xn--bcher-kva.test          MX    10 mx.sender.test
+xn--bcher-kva.test          NS    ns1.sender.test
+
+# Name servers that lie
+badmx.test                  MX    10 -bad.sender.test
+halfbadmx.test              MX    10 mx_bad-.sender.test
+halfbadmx.test              MX    20 mx.sender.test
+numericmx.test              MX    10 192.0.2.5
+quotedmx.test               MX    10 a@b.sender.test
+cnamemx.test                MX    10 cname.test
+aliasloop.test              CNAME aliasloop2.test
+aliasloop2.test             CNAME aliasloop.test
+badalias.test               CNAME bad-.sender.test
+aliastonull.test            CNAME nullmx.test
+refused.test                REFUSED
+silent.test                 TIMEOUT
+chaos.test                  A     192.0.2.84
+chaos.test                  CHAOS
+cut.test                    A     192.0.2.85
+cut.test                    CUT
+loop.test                   A     192.0.2.86
+loop.test                   LOOP
+many.test                   MANY  150
+manymx.test                 MX    10 many.test
+wrongsize.test              RAW   1 c0000201ff
+shortmx.test                RAW   15 00
+badns.test                  NS    -bad.sender.test
+failns.test                 SERVFAIL
+failnsparent.test           SERVFAIL
+sub.failnsparent.test       A     192.0.2.87
+
 # Lists
 10.2.0.192.rbl.test         A     127.0.0.2
 10.2.0.192.rbl.test         TXT   Listed, see http://rbl.test/?192.0.2.10
@@ -66,6 +121,10 @@ helo.test                   A     192.0.2.10
 10.2.0.192.multi.test       A     127.0.1.9
 10.2.0.192.fail.test        SERVFAIL
 10.2.0.192.dnswl.test       A     127.0.3.1
+10.2.0.192.texts.test       A     127.0.0.2
+10.2.0.192.texts.test       TXT   first reason
+10.2.0.192.texts.test       TXT   second reason with % and { in it
+0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.rbl.test A 127.0.0.6
 sender.test.rhsbl.test      A     127.0.0.2
 sender.test.rhsbl.test      TXT   bad domain
 good.client.test.rhsbl.test A     127.0.0.3
@@ -80,7 +139,17 @@ pub(crate) struct Zone {
     records: HashMap<(String, u16), Vec<Vec<u8>>>,
     names: HashSet<String>,
     failing: HashSet<String>,
+    refused: HashSet<String>,
     silent: HashSet<String>,
+    lies: HashMap<String, Lie>,
+}
+
+/// How the answers to questions about a name are spoilt.
+#[derive(Clone, Copy)]
+enum Lie {
+    Chaos,
+    Cut,
+    Loop,
 }
 
 /// Answers on port 53 of the loopback address until the process ends.
@@ -91,32 +160,34 @@ pub(crate) fn serve() -> std::io::Result<()> {
     let other = Arc::clone(&zone);
     thread::spawn(move || {
         for stream in tcp.incoming().flatten() {
-            let _ = answer_stream(&other, stream);
+            let zone = Arc::clone(&other);
+            thread::spawn(move || answer_stream(&zone, stream));
         }
     });
     thread::spawn(move || {
         let mut question = [0; 4096];
         while let Ok((length, from)) = udp.recv_from(&mut question) {
             if let Some(answer) = zone.answer(&question[..length]) {
-                let _ = udp.send_to(&answer, from);
+                let _ = udp.send_to(&short(answer), from);
             }
         }
     });
     Ok(())
 }
 
+/// Answers questions until there are no more.
 fn answer_stream(zone: &Zone, mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut question)?;
-    if let Some(answer) = zone.answer(&question) {
-        let length = u16::try_from(answer.len()).map_err(std::io::Error::other)?;
-        stream.write_all(&length.to_be_bytes())?;
-        stream.write_all(&answer)?;
+    loop {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut question)?;
+        if let Some(answer) = zone.answer(&question) {
+            let length = u16::try_from(answer.len()).map_err(std::io::Error::other)?;
+            stream.write_all(&[&length.to_be_bytes(), answer.as_slice()].concat())?;
+        }
     }
-    Ok(())
 }
 
 impl Zone {
@@ -126,7 +197,9 @@ impl Zone {
             records: HashMap::new(),
             names: HashSet::new(),
             failing: HashSet::new(),
+            refused: HashSet::new(),
             silent: HashSet::new(),
+            lies: HashMap::new(),
         };
         for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
             let mut words = line.splitn(3, char::is_whitespace);
@@ -136,7 +209,21 @@ impl Zone {
             zone.names.insert(name.clone());
             match kind {
                 "SERVFAIL" => drop(zone.failing.insert(name)),
+                "REFUSED" => drop(zone.refused.insert(name)),
                 "TIMEOUT" => drop(zone.silent.insert(name)),
+                "CHAOS" => drop(zone.lies.insert(name, Lie::Chaos)),
+                "CUT" => drop(zone.lies.insert(name, Lie::Cut)),
+                "LOOP" => drop(zone.lies.insert(name, Lie::Loop)),
+                "MANY" => {
+                    for n in 0..data.trim().parse::<u8>().expect("how many") {
+                        zone.add(name.clone(), "A", &format!("198.51.100.{n}"));
+                    }
+                }
+                "RAW" => {
+                    let (number, digits) = data.trim().split_once(' ').expect("type and data");
+                    let number = number.parse().expect("a type");
+                    zone.records.entry((name, number)).or_default().push(hex(digits));
+                }
                 _ => zone.add(name, kind, data.trim()),
             }
         }
@@ -176,6 +263,9 @@ impl Zone {
         let mut answers: Vec<Vec<u8>> = Vec::new();
         let mut at = name.clone();
         let mut code: u16 = if self.failing.contains(&name) { 2 } else { 0 };
+        if self.refused.contains(&name) {
+            code = 5;
+        }
         for _ in 0..8 {
             if let Some(found) = self.records.get(&(at.clone(), kind)) {
                 answers.extend(found.iter().map(|data| record(&at, kind, data)));
@@ -197,7 +287,20 @@ impl Zone {
             reply.extend_from_slice(&number.to_be_bytes());
         }
         reply.extend_from_slice(question.get(12..end)?);
+        let start = reply.len();
         reply.extend(answers.into_iter().flatten());
+        if reply.len() > start {
+            let record = start + encode_name(&name).len();
+            match self.lies.get(&name) {
+                Some(Lie::Chaos) => reply[record + 3] = 3,
+                Some(Lie::Cut) => reply.truncate(reply.len() - 2),
+                Some(Lie::Loop) => {
+                    let at = u16::try_from(start).ok()?;
+                    reply.splice(start..record, (0xc000 | at).to_be_bytes());
+                }
+                None => {}
+            }
+        }
         if authority == 1 {
             let parent = name.rsplitn(3, '.').take(2).collect::<Vec<_>>();
             let parent = parent.into_iter().rev().collect::<Vec<_>>().join(".");
@@ -207,6 +310,22 @@ impl Zone {
         }
         Some(reply)
     }
+}
+
+/// What of an answer goes over UDP: of a long one only the start, and that there is more.
+fn short(mut answer: Vec<u8>) -> Vec<u8> {
+    if answer.len() > 512 {
+        let end = parse_question(&answer).map_or(12, |(_, _, end)| end);
+        answer.truncate(end);
+        answer[2] |= 0x02;
+        answer[6..12].fill(0);
+    }
+    answer
+}
+
+fn hex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned());
+    pairs.map(|pair| u8::from_str_radix(&pair, 16).expect("digits")).collect()
 }
 
 /// Name and type asked for, and where the question ends.

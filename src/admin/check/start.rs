@@ -10,6 +10,7 @@ use super::neighbours::{Keeper, Proxied};
 use super::places::{Places, default_in};
 use super::report::{Place, Report, Severity};
 use crate::config::{Config, Source};
+use crate::dns::System;
 use crate::log::{self, Fatal, Record};
 use crate::restriction::review::DEFERRED;
 use crate::service::{Arguments, Transport, refuse_arguments};
@@ -86,7 +87,8 @@ impl Examination<'_> {
         let (server, records) = log::capture(|| {
             let opener = Opener::new(&config);
             let opener = opener.with_proxymap(Rc::<Proxied>::clone(&proxied));
-            let server = Server::open_beside(&config, opener, Box::new(Keeper))?;
+            let server =
+                Server::open_beside(&config, opener, Box::new(Keeper), Box::<System>::default())?;
             server.notify_classes()?;
             server.warn_of_space();
             Ok(server)

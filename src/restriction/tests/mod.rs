@@ -2,6 +2,7 @@
 
 mod actions;
 mod algebra;
+mod dns;
 mod lists;
 mod memory;
 mod restrictions;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use super::rewrite_clients::RewriteClients;
 use super::{Actions, Env, Facts, Memo, Policy, Refusal};
 use crate::config::Config;
+use crate::dns::Dns;
+use crate::dns::tests::Lines;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::log::captured;
 use crate::mail::client::{Client, Login, NameStatus};
@@ -31,6 +34,23 @@ relay_domains = relay.example
 local_recipient_maps =
 smtpd_relay_restrictions =
 smtpd_recipient_restrictions = reject_unauth_destination
+";
+
+/// What the DNS knows.
+const ZONE: &str = "\
+client.example A 192.0.2.7
+client.example MX 10 mx.example
+helo.example A 192.0.2.8
+sender.example MX 10 mx.example
+sender.example NS ns.example
+mx.example A 192.0.2.20
+ns.example A 192.0.2.21
+null.example MX 0 .
+down.example ERROR 2
+7.2.0.192.bl.example A 127.0.0.2
+7.2.0.192.bl.example TXT because
+7.2.0.192.down.example ERROR 2
+sender.example.bl.example A 127.0.0.4
 ";
 
 /// A resolver that knows some domains by name.
@@ -67,6 +87,7 @@ impl Resolve for Domains<'_> {
 /// A session's facts and what restrictions made of them.
 struct Scene {
     policy: Policy,
+    dns: Dns,
     rewrite_clients: RewriteClients,
     client: Client,
     helo: Option<&'static str>,
@@ -82,6 +103,8 @@ struct Scene {
     slept: RefCell<Vec<Duration>>,
     /// The addresses that the resolver was asked about.
     asked: RefCell<Vec<String>>,
+    /// What the DNS was asked.
+    questions: Rc<RefCell<Vec<String>>>,
 }
 
 /// A scene with these lines in main.cf; the log is empty after that.
@@ -115,8 +138,12 @@ fn open_text(main_cf: &str) -> Result<Scene, String> {
     client.addr = b"192.0.2.7".to_vec();
     client.socket_addr = "192.0.2.7".parse().ok();
     client.namaddr = b"client.example[192.0.2.7]".to_vec();
+    let lines = Lines::of(ZONE);
+    let questions = Rc::clone(&lines.asked);
+    let dns = Dns::open(&config, &mut opener, Box::new(lines)).map_err(text)?;
     Ok(Scene {
         policy,
+        dns,
         rewrite_clients,
         client,
         helo: Some("helo.example"),
@@ -131,6 +158,7 @@ fn open_text(main_cf: &str) -> Result<Scene, String> {
         actions: Actions::default(),
         slept: RefCell::default(),
         asked: RefCell::default(),
+        questions,
     })
 }
 
@@ -173,7 +201,7 @@ impl Scene {
             ..self.facts(place)
         };
         let sleep = |time| self.slept.borrow_mut().push(time);
-        let env = Env { resolve: &Domains { asked: &self.asked }, sleep: &sleep };
+        let env = Env { resolve: &Domains { asked: &self.asked }, dns: &self.dns, sleep: &sleep };
         let said = stage(&self.policy, &env, &facts, &mut memo, &mut actions);
         self.memo = memo;
         self.actions = actions;

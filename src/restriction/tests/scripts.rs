@@ -1,7 +1,7 @@
 //! Postfix's own scripts: `smtpd_*.in` asked of us must be answered as `smtpd_*.ref` says.
 //!
 //! They stay where they are: `POSTFIX_SOURCE` names the top of a source tree. Without it there is
-//! nothing to play. What needs DNS is left out.
+//! nothing to play. What they want of the DNS is in `ZONE`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use super::{Actions, Env, Facts, Memo, Policy, RewriteClients};
 use crate::config::Config;
+use crate::dns::Dns;
+use crate::dns::tests::Lines;
 use crate::ipc::rewrite::{Resolve, Resolved};
 use crate::log::captured;
 use crate::mail::address::domain;
@@ -61,7 +63,34 @@ impl Resolve for ByConfig {
     }
 }
 
-/// The test program of Postfix, as far as it needs no DNS.
+/// What the scripts want to find in the DNS.
+const ZONE: &str = "\
+localhost A 127.0.0.1
+spike.porcupine.org A 168.100.3.2
+spike.porcupine.org AAAA 2604:8d00:189::2
+fist.porcupine.org A 168.100.3.4
+nullmx.porcupine.org MX 0 .
+nullmx.porcupine.org A 168.100.3.6
+xn--1xa.porcupine.org MX 10 spike.porcupine.org
+www.porcupine.org A 168.100.3.5
+www.porcupine.org MX 10 spike.porcupine.org
+porcupine.org MX 10 spike.porcupine.org
+porcupine.org NS ns.porcupine.org
+ns.porcupine.org A 168.100.3.75
+postfix.org MX 10 fist.porcupine.org
+postfix.org NS ns.porcupine.org
+backup.porcupine.org MX 10 fist.porcupine.org
+backup.porcupine.org MX 20 wzv.porcupine.org
+wzv.porcupine.org A 168.100.3.7
+2.3.100.168.wild.porcupine.org A 127.0.0.2
+example.tld.dnswl.porcupine.org A 127.0.0.2
+example.tld.rhsbl.porcupine.org A 127.0.0.2
+example.tld.rhsbl.porcupine.org TXT RHSBL test
+2.0.0.127.dnsbltest.porcupine.org A 127.0.0.2
+2.0.0.127.dnsbltest.porcupine.org TXT DNS blocklist test
+";
+
+/// The test program of Postfix.
 struct Player {
     directory: String,
     parameters: BTreeMap<String, String>,
@@ -71,6 +100,8 @@ struct Player {
     tls: Option<TlsFacts>,
     memo: Memo,
     actions: Actions,
+    /// Restrictions that will go have been mentioned.
+    has_warned: bool,
 }
 
 impl Player {
@@ -98,6 +129,7 @@ impl Player {
             tls: None,
             memo: Memo::default(),
             actions: Actions::default(),
+            has_warned: false,
         }
     }
 
@@ -156,6 +188,8 @@ impl Player {
                 classes.push_str(name);
                 self.set(name, value)
             }
+            ["flush_dnsxl_cache"] => "OK".to_owned(),
+            ["reverse_client_restrictions", _] => "bad command".to_owned(),
             [name, value] if name.ends_with("_restrictions") => {
                 self.set(&format!("smtpd_{name}"), value)
             }
@@ -165,6 +199,10 @@ impl Player {
         let mut said: Vec<String> = captured::take()
             .into_iter()
             .filter(|line| !line.contains("overriding earlier entry"))
+            .filter(|line| {
+                let warns = line.contains("support for restriction");
+                !(warns && std::mem::replace(&mut self.has_warned, true))
+            })
             .collect();
         said.push(answer);
         said
@@ -176,7 +214,10 @@ impl Player {
             "1" => "yes",
             value => value,
         };
-        let value = value.replace("hash:./", &format!("texthash:{}/", self.directory));
+        let (here, dns) = (format!("texthash:{}/", self.directory), "regexp:../dns/");
+        let value = value.replace("hash:./", &here);
+        let value = value.replace("hash:smtpd_", &format!("{here}smtpd_"));
+        let value = value.replace(dns, &format!("regexp:{}/../dns/", self.directory));
         self.parameters.insert(name.to_owned(), value);
         "OK".to_owned()
     }
@@ -199,7 +240,8 @@ impl Player {
             relay: list(&mut opener, "relay_domains", &config.relay_domains),
         };
         captured::take();
-        let env = Env { resolve: &resolve, sleep: &|_| () };
+        let dns = Dns::open(&config, &mut opener, Box::new(Lines::of(ZONE))).unwrap();
+        let env = Env { resolve: &resolve, dns: &dns, sleep: &|_| () };
         let facts = Facts {
             place,
             queue_id: Some(b"<queue id>"),
@@ -264,7 +306,10 @@ fn play(name: &str) {
         let ours: Vec<String> = player
             .play(&question)
             .into_iter()
-            .map(|line| line.replace(&prefix, "hash:./"))
+            .map(|line| line.replace(&prefix, "hash:./").replace(". 60 IN ", ". TTL IN "))
+            .map(|line| {
+                line.replace("Name or service not", "hostname nor servname provided, or not")
+            })
             .collect();
         assert_eq!(ours, answers, "{name}: {question}");
     }
@@ -278,6 +323,32 @@ fn postfix_asks_about_access_tables() {
 #[test]
 fn postfix_asks_about_status_codes() {
     play("smtpd_check_dsn");
+}
+
+#[test]
+fn postfix_asks_about_lists_in_dns() {
+    play("smtpd_exp");
+    play("smtpd_dnswl");
+}
+
+#[test]
+fn postfix_asks_about_domains_without_mail() {
+    play("smtpd_nullmx");
+}
+
+#[test]
+fn postfix_asks_about_servers_of_domains() {
+    play("smtpd_server");
+}
+
+#[test]
+fn postfix_asks_about_the_dns_reply_filter() {
+    play("smtpd_dns_filter");
+}
+
+#[test]
+fn postfix_asks_about_backup_mail_servers() {
+    play("smtpd_check_backup");
 }
 
 #[test]
