@@ -47,6 +47,8 @@ pub struct TimedFd {
     holds: bool,
     /// What was held.
     held: Vec<u8>,
+    /// What is written are the last words.
+    closes: bool,
     /// No more is read, though it comes.
     deaf: bool,
     /// What the kernel knows of our patience.
@@ -66,6 +68,7 @@ impl TimedFd {
             kernel_gave_up: false,
             holds: false,
             held: Vec::new(),
+            closes: false,
             deaf: false,
             kernel_limit: None,
             error: None,
@@ -114,6 +117,12 @@ impl TimedFd {
     /// What is held when this ends goes out with the next write, or before the next wait.
     pub fn hold_writes(&mut self, holds: bool) {
         self.holds = holds && self.output.is_none();
+    }
+
+    /// From now on, what is written goes out together with the end of the connection, which must
+    /// follow at once.
+    pub fn close_after_write(&mut self) {
+        self.closes = true;
     }
 
     /// Writes what was held, as far as the kernel takes it at once.
@@ -303,7 +312,9 @@ impl TimedFd {
 
     /// Sends what was held, and `buffer`: how much of that was taken.
     fn send(&mut self, buffer: &[u8], flags: MsgFlags) -> nix::Result<usize> {
-        let (fd, flags) = (self.fd.as_raw_fd(), flags | MsgFlags::MSG_NOSIGNAL);
+        let more = if self.closes { libc::MSG_MORE } else { 0 };
+        let flags = flags | MsgFlags::from_bits_retain(more) | MsgFlags::MSG_NOSIGNAL;
+        let fd = self.fd.as_raw_fd();
         if self.held.is_empty() {
             return send(fd, buffer, flags);
         }
