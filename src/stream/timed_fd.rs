@@ -1,14 +1,16 @@
 //! A descriptor whose reads and writes end in time.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, sendmsg, setsockopt, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown};
 use nix::sys::time::TimeVal;
+
+use super::outgoing::Outgoing;
 
 /// What a pipe takes when it says that it can be written to.
 const PIPE_ROOM: usize = libc::PIPE_BUF;
@@ -43,12 +45,7 @@ pub struct TimedFd {
     kernel_may_wait: bool,
     /// It did, in vain.
     kernel_gave_up: bool,
-    /// Writes are held until something must be waited for.
-    holds: bool,
-    /// What was held.
-    held: Vec<u8>,
-    /// What is written are the last words.
-    closes: bool,
+    outgoing: Outgoing,
     /// No more is read, though it comes.
     deaf: bool,
     /// What the kernel knows of our patience.
@@ -66,9 +63,7 @@ impl TimedFd {
             waits: true,
             kernel_may_wait: false,
             kernel_gave_up: false,
-            holds: false,
-            held: Vec::new(),
-            closes: false,
+            outgoing: Outgoing::default(),
             deaf: false,
             kernel_limit: None,
             error: None,
@@ -113,25 +108,26 @@ impl TimedFd {
         self.kernel_may_wait = may;
     }
 
-    /// Whether what is written is held until a read must wait, or is to be [released](Self::release).
-    /// What is held when this ends goes out with the next write, or before the next wait.
+    /// Whether what is written is held until a read must wait, or until it is to be
+    /// [released](Self::release). What is held when this ends goes out with the next write, or before
+    /// the next wait.
     pub fn hold_writes(&mut self, holds: bool) {
-        self.holds = holds && self.output.is_none();
+        self.outgoing.holds = holds && self.output.is_none();
+    }
+
+    /// Holds no longer: writes what was held, as far as the kernel takes it at once.
+    pub fn release(&mut self) {
+        self.outgoing.holds = false;
+        if self.outgoing.is_held() {
+            // The next write or wait will meet what goes wrong.
+            let _ = self.outgoing.send(self.fd.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT);
+        }
     }
 
     /// From now on, what is written goes out together with the end of the connection, which must
     /// follow at once.
     pub fn close_after_write(&mut self) {
-        self.closes = true;
-    }
-
-    /// Writes what was held, as far as the kernel takes it at once.
-    pub fn release(&mut self) {
-        self.holds = false;
-        if !self.held.is_empty() {
-            // The next write or wait will meet what goes wrong.
-            let _ = self.send(&[], MsgFlags::MSG_DONTWAIT);
-        }
+        self.outgoing.ends = true;
     }
 
     /// Why a read or write failed, if one did; `ETIMEDOUT` when its time was over.
@@ -291,7 +287,7 @@ impl TimedFd {
 
     /// Before the kernel waits: writes what was held, unless there is something to read already.
     fn read_or_write_held(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = if self.holds { 0 } else { self.read_now(buffer) };
+        let there = if self.outgoing.holds { 0 } else { self.read_now(buffer) };
         if there == 0 {
             self.write_held()?;
         }
@@ -300,33 +296,14 @@ impl TimedFd {
 
     /// Writes what was held, all of it.
     fn write_held(&mut self) -> io::Result<()> {
-        while !self.held.is_empty() {
-            match self.send(&[], MsgFlags::MSG_DONTWAIT) {
+        while self.outgoing.is_held() {
+            match self.outgoing.send(self.fd.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
                 Err(error) => return Err(self.failed(error)),
             }
         }
         Ok(())
-    }
-
-    /// Sends what was held, and `buffer`: how much of that was taken.
-    fn send(&mut self, buffer: &[u8], flags: MsgFlags) -> nix::Result<usize> {
-        let more = if self.closes { libc::MSG_MORE } else { 0 };
-        let flags = flags | MsgFlags::from_bits_retain(more) | MsgFlags::MSG_NOSIGNAL;
-        let fd = self.fd.as_raw_fd();
-        if self.held.is_empty() {
-            return send(fd, buffer, flags);
-        }
-        let both = [IoSlice::new(&self.held), IoSlice::new(buffer)];
-        let sent = sendmsg::<()>(fd, &both, &[], flags, None)?;
-        let of_held = sent.min(self.held.len());
-        self.held.drain(..of_held);
-        match sent - of_held {
-            // Not the end of the connection, as 0 would be: there is more to be sent.
-            0 if !buffer.is_empty() => Err(Errno::EINTR),
-            more => Ok(more),
-        }
     }
 
     fn earn(&mut self, bytes: usize) {
@@ -349,7 +326,7 @@ impl Read for TimedFd {
             return self.read_any(buffer);
         }
         let flags = self.flags(self.waits || self.kernel_may_wait);
-        if flags.is_empty() && !self.held.is_empty() {
+        if flags.is_empty() && self.outgoing.is_held() {
             let there = self.read_or_write_held(buffer)?;
             if there > 0 {
                 return Ok(there);
@@ -376,13 +353,13 @@ impl Write for TimedFd {
         if self.output.is_some() {
             return self.write_any(buffer);
         }
-        if self.holds {
-            self.held.extend_from_slice(buffer);
+        if self.outgoing.holds {
+            self.outgoing.hold(buffer);
             return Ok(buffer.len());
         }
         let flags = self.flags(self.waits);
         loop {
-            match self.send(buffer, flags) {
+            match self.outgoing.send(self.fd.as_raw_fd(), buffer, flags) {
                 Ok(len) => return Ok(len),
                 Err(Errno::EAGAIN) if flags.is_empty() => {
                     return Err(self.failed(Errno::ETIMEDOUT));
