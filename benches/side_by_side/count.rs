@@ -23,7 +23,7 @@ const VALGRIND: &str = "valgrind --tool=callgrind --callgrind-out-file=$f --log-
 const STRACE: &str = "strace -D -f -qq -c -o $f";
 
 /// So many sessions with a client each.
-type Sessions = fn(port: u16, units: u32, sessions: u32) -> Outcome<()>;
+type Sessions = fn(&Instance, port: u16, units: u32, sessions: u32) -> Outcome<()>;
 
 /// A thing that is counted: (service, sessions, units in each) with many, and what is taken off.
 struct Row {
@@ -58,7 +58,9 @@ static ROWS: &[Row] = &[
     row("1 MB with DATA over TLS 1.3", ("one-tls", 1, 6), Some(("one-tls", 1, 1)), data_tls),
     row("TLS 1.3 handshake, P-256", ("six-ec", 6, 1), Some(("one-ec", 1, 1)), tls13),
     row("TLS 1.3 handshake, RSA", ("six-rsa", 6, 1), Some(("one-tls", 1, 1)), tls13),
+    row("TLS 1.3 handshake, P-256, listed client certificate", ("six-listed", 6, 1), Some(("one-listed", 1, 1)), listed),
     row("TLS 1.3 ticket resumed", ("six-rsa", 6, 1), Some(("one-tls", 1, 1)), resumed13),
+    row("TLS 1.2 ticket resumed", ("six-rsa", 6, 1), Some(("one-tls", 1, 1)), resumed12),
     row("a recipient, no tables", ("one-plain", 1, 51), Some(("one-plain", 1, 1)), recipients),
     row("a recipient, big tables", ("one-tables", 1, 51), Some(("one-tables", 1, 1)), recipients),
 ];
@@ -131,7 +133,7 @@ fn total(
 ) -> Outcome<f64> {
     let name = &instance.variants.get(variant).ok_or("no such variant")?.name;
     let before = files(instance, name)?;
-    work(instance.port(variant, service)?, units, sessions)?;
+    work(instance, instance.port(variant, service)?, units, sessions)?;
     instance.sweep()?;
     let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
@@ -178,11 +180,11 @@ fn each(sessions: u32, session: impl Fn() -> Outcome<()>) -> Outcome<()> {
     })
 }
 
-fn empty(port: u16, _: u32, sessions: u32) -> Outcome<()> {
+fn empty(_: &Instance, port: u16, _: u32, sessions: u32) -> Outcome<()> {
     each(sessions, || Client::hello(port)?.quit())
 }
 
-fn messages(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn messages(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     let text = content(1024, true);
     each(sessions, || {
         let mut client = Client::hello(port)?;
@@ -191,7 +193,7 @@ fn messages(port: u16, units: u32, sessions: u32) -> Outcome<()> {
     })
 }
 
-fn pipelined(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn pipelined(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     let text = content(1024, true);
     each(sessions, || {
         let mut client = Client::hello(port)?;
@@ -201,7 +203,7 @@ fn pipelined(port: u16, units: u32, sessions: u32) -> Outcome<()> {
 }
 
 /// `units` is the size here, MB.
-fn data(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn data(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     let text = content(usize::try_from(units)? * 1_000_000, false);
     each(sessions, || {
         let mut client = Client::hello(port)?;
@@ -210,7 +212,7 @@ fn data(port: u16, units: u32, sessions: u32) -> Outcome<()> {
     })
 }
 
-fn bdat(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn bdat(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     let text = content(usize::try_from(units)? * 1_000_000, false);
     each(sessions, || {
         let mut client = Client::hello(port)?;
@@ -219,7 +221,7 @@ fn bdat(port: u16, units: u32, sessions: u32) -> Outcome<()> {
     })
 }
 
-fn data_tls(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn data_tls(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     let text = content(usize::try_from(units)? * 1_000_000, false);
     let handshake = Handshake::new(SslVersion::TLS1_3, false)?;
     each(sessions, || {
@@ -231,26 +233,45 @@ fn data_tls(port: u16, units: u32, sessions: u32) -> Outcome<()> {
     })
 }
 
-fn over_tls(port: u16, sessions: u32, resume: bool) -> Outcome<()> {
-    let handshake = Handshake::new(SslVersion::TLS1_3, resume)?;
+fn over_tls(
+    port: u16,
+    sessions: u32,
+    handshake: &Handshake,
+    then: impl Fn(&mut Client) -> Outcome<()>,
+) -> Outcome<()> {
     each(sessions, || {
         let mut client = Client::hello(port)?;
-        client.starttls(&handshake)?;
+        client.starttls(handshake)?;
         client.ehlo()?;
         handshake.keep(&client);
+        then(&mut client)?;
         client.quit()
     })
 }
 
-fn tls13(port: u16, _: u32, sessions: u32) -> Outcome<()> {
-    over_tls(port, sessions, false)
+fn tls13(_: &Instance, port: u16, _: u32, sessions: u32) -> Outcome<()> {
+    over_tls(port, sessions, &Handshake::new(SslVersion::TLS1_3, false)?, |_| Ok(()))
 }
 
-fn resumed13(port: u16, _: u32, sessions: u32) -> Outcome<()> {
-    over_tls(port, sessions, true)
+fn resumed13(_: &Instance, port: u16, _: u32, sessions: u32) -> Outcome<()> {
+    over_tls(port, sessions, &Handshake::new(SslVersion::TLS1_3, true)?, |_| Ok(()))
 }
 
-fn recipients(port: u16, units: u32, sessions: u32) -> Outcome<()> {
+fn resumed12(_: &Instance, port: u16, _: u32, sessions: u32) -> Outcome<()> {
+    over_tls(port, sessions, &Handshake::new(SslVersion::TLS1_2, true)?, |_| Ok(()))
+}
+
+/// With a recipient that only a listed certificate may have.
+fn listed(instance: &Instance, port: u16, _: u32, sessions: u32) -> Outcome<()> {
+    let name = instance.path("tls/listed");
+    let handshake = Handshake::with_certificate(SslVersion::TLS1_3, &name)?;
+    over_tls(port, sessions, &handshake, |client| {
+        client.say("MAIL FROM:<user@example.com>", 250)?;
+        client.say("RCPT TO:<other@far.example>", 250)
+    })
+}
+
+fn recipients(_: &Instance, port: u16, units: u32, sessions: u32) -> Outcome<()> {
     each(sessions, || {
         let mut client = Client::hello(port)?;
         client.recipients(units)?;

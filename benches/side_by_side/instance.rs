@@ -104,6 +104,8 @@ pub(crate) static SERVICES: &[Service] = &[
     service("six-plain", 6, &[]),
     service("six-rsa", 6, &[RSA]),
     service("six-ec", 6, &[EC]),
+    service("one-listed", 1, &[EC, LISTED]),
+    service("six-listed", 6, &[EC, LISTED]),
     // Last, so that it is there when all of master.cf was understood; it takes no client from others.
     service("ready", MANY, &[]),
 ];

@@ -5,6 +5,7 @@
 
 mod connection;
 mod library_errors;
+mod outgoing;
 mod smtp_stream;
 mod timed_fd;
 mod tls;

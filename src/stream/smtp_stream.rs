@@ -307,6 +307,9 @@ impl SmtpStream {
         let _ = self.flush();
         if let Channel::Tls(tls) = &mut self.channel {
             if self.ended.is_none() {
+                if !self.await_close {
+                    tls.get_mut().close_after_write();
+                }
                 // What goes wrong now concerns nobody.
                 let _ = tls::say_goodbye(tls, self.await_close);
             }

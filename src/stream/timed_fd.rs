@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown};
 use nix::sys::time::TimeVal;
+
+use super::outgoing::Outgoing;
 
 /// What a pipe takes when it says that it can be written to.
 const PIPE_ROOM: usize = libc::PIPE_BUF;
@@ -39,6 +41,11 @@ pub struct TimedFd {
     output: Option<OwnedFd>,
     patience: Patience,
     waits: bool,
+    /// Though reads do not wait, the kernel may.
+    kernel_may_wait: bool,
+    /// It did, in vain.
+    kernel_gave_up: bool,
+    outgoing: Outgoing,
     /// No more is read, though it comes.
     deaf: bool,
     /// What the kernel knows of our patience.
@@ -49,8 +56,18 @@ pub struct TimedFd {
 impl TimedFd {
     /// Takes over `fd`, a connected socket.
     pub fn new(fd: OwnedFd, patience: Patience) -> Self {
-        let waits = true;
-        Self { fd, output: None, patience, waits, deaf: false, kernel_limit: None, error: None }
+        Self {
+            fd,
+            output: None,
+            patience,
+            waits: true,
+            kernel_may_wait: false,
+            kernel_gave_up: false,
+            outgoing: Outgoing::default(),
+            deaf: false,
+            kernel_limit: None,
+            error: None,
+        }
     }
 
     /// Takes over standard input and output, of whatever kind.
@@ -84,6 +101,35 @@ impl TimedFd {
         self.waits = waits;
     }
 
+    /// Where reads don't wait: whether the kernel may wait in them all the same, where it keeps the
+    /// time. A read that then ends in `WouldBlock` has used its time up, and
+    /// [`wait_readable`](Self::wait_readable) says so.
+    pub fn let_kernel_wait(&mut self, may: bool) {
+        self.kernel_may_wait = may;
+    }
+
+    /// Whether what is written is held until a read must wait, or until it is to be
+    /// [released](Self::release). What is held when this ends goes out with the next write, or before
+    /// the next wait.
+    pub fn hold_writes(&mut self, holds: bool) {
+        self.outgoing.holds = holds && self.output.is_none();
+    }
+
+    /// Holds no longer: writes what was held, as far as the kernel takes it at once.
+    pub fn release(&mut self) {
+        self.outgoing.holds = false;
+        if self.outgoing.is_held() {
+            // The next write or wait will meet what goes wrong.
+            let _ = self.outgoing.send(self.fd.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT);
+        }
+    }
+
+    /// From now on, what is written goes out together with the end of the connection, which must
+    /// follow at once.
+    pub fn close_after_write(&mut self) {
+        self.outgoing.ends = true;
+    }
+
     /// Why a read or write failed, if one did; `ETIMEDOUT` when its time was over.
     pub fn error(&self) -> Option<Errno> {
         self.error
@@ -107,6 +153,10 @@ impl TimedFd {
 
     /// Waits until a read can go on.
     pub fn wait_readable(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.kernel_gave_up) {
+            return Err(self.failed(Errno::ETIMEDOUT));
+        }
+        self.write_held()?;
         self.wait(PollFlags::POLLIN)
     }
 
@@ -153,10 +203,10 @@ impl TimedFd {
         error.into()
     }
 
-    /// How to read or write: the kernel waits where it can keep the time.
-    fn flags(&mut self) -> MsgFlags {
+    /// How to read or write: the kernel waits where it may and can keep the time.
+    fn flags(&mut self, may_wait: bool) -> MsgFlags {
         let waits = match self.patience {
-            Patience::PerTransfer(limit) => self.waits && self.kernel_waits(limit),
+            Patience::PerTransfer(limit) => may_wait && self.kernel_waits(limit),
             Patience::Deadline { .. } => false,
         };
         if waits { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }
@@ -226,6 +276,36 @@ impl TimedFd {
         if self.waits { self.wait(events) } else { Err(ErrorKind::WouldBlock.into()) }
     }
 
+    /// The kernel has waited for something to read.
+    fn gave_up(&mut self) -> io::Error {
+        if self.waits {
+            return self.failed(Errno::ETIMEDOUT);
+        }
+        self.kernel_gave_up = true;
+        ErrorKind::WouldBlock.into()
+    }
+
+    /// Before the kernel waits: writes what was held, unless there is something to read already.
+    fn read_or_write_held(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let there = if self.outgoing.holds { 0 } else { self.read_now(buffer) };
+        if there == 0 {
+            self.write_held()?;
+        }
+        Ok(there)
+    }
+
+    /// Writes what was held, all of it.
+    fn write_held(&mut self) -> io::Result<()> {
+        while self.outgoing.is_held() {
+            match self.outgoing.send(self.fd.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
     fn earn(&mut self, bytes: usize) {
         if let Patience::Deadline { at, limit, bytes_per_second: Some(rate @ 1..) } =
             &mut self.patience
@@ -245,16 +325,20 @@ impl Read for TimedFd {
         if self.output.is_some() {
             return self.read_any(buffer);
         }
-        let flags = self.flags();
+        let flags = self.flags(self.waits || self.kernel_may_wait);
+        if flags.is_empty() && self.outgoing.is_held() {
+            let there = self.read_or_write_held(buffer)?;
+            if there > 0 {
+                return Ok(there);
+            }
+        }
         loop {
             match recv(self.fd.as_raw_fd(), buffer, flags) {
                 Ok(len) => {
                     self.earn(len);
                     return Ok(len);
                 }
-                Err(Errno::EAGAIN) if flags.is_empty() => {
-                    return Err(self.failed(Errno::ETIMEDOUT));
-                }
+                Err(Errno::EAGAIN) if flags.is_empty() => return Err(self.gave_up()),
                 Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLIN)?,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(self.failed(error)),
@@ -269,9 +353,13 @@ impl Write for TimedFd {
         if self.output.is_some() {
             return self.write_any(buffer);
         }
-        let flags = self.flags();
+        if self.outgoing.holds {
+            self.outgoing.hold(buffer);
+            return Ok(buffer.len());
+        }
+        let flags = self.flags(self.waits);
         loop {
-            match send(self.fd.as_raw_fd(), buffer, flags | MsgFlags::MSG_NOSIGNAL) {
+            match self.outgoing.send(self.fd.as_raw_fd(), buffer, flags) {
                 Ok(len) => return Ok(len),
                 Err(Errno::EAGAIN) if flags.is_empty() => {
                     return Err(self.failed(Errno::ETIMEDOUT));

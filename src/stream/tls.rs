@@ -1,5 +1,6 @@
-//! Reads and writes over TLS. OpenSSL never waits: it says what it waits for, and we do. So its
-//! state stays good when our patience ends: the client can still be told.
+//! Reads and writes over TLS. To OpenSSL a read that the kernel waited for in vain is one that would
+//! wait; else it says what it waits for, and we do. So its state stays good when our patience ends:
+//! the client can still be told.
 
 use std::io;
 
@@ -9,6 +10,13 @@ use super::TimedFd;
 
 /// Reads what there is, waiting for it; 0 is the end.
 pub(super) fn read(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
+    tls.get_mut().let_kernel_wait(true);
+    let result = read_some(tls, room);
+    tls.get_mut().let_kernel_wait(false);
+    result
+}
+
+fn read_some(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
     loop {
         match tls.ssl_read(room) {
             Ok(len) => return Ok(len),

@@ -66,7 +66,14 @@ impl TlsServer {
             let _ = setsockopt(&fd, TcpNoDelay, &true);
         }
         stream.be_patient(self.patience());
-        let result = stream.start_tls(ssl, settings.await_close, shake_hands);
+        let result = stream.start_tls(ssl, settings.await_close, |tls| {
+            // OpenSSL must say when it waits, so that its log of states is that of Postfix.
+            tls.get_mut().let_kernel_wait(!log.has(LogMask::DEBUG));
+            tls.get_mut().hold_writes(true);
+            let result = shake_hands(tls);
+            end_handshake(tls, result.is_ok());
+            result
+        });
         match result {
             Ok(ssl) => Ok(self.facts(&engine, ssl, log)),
             Err(error) => {
@@ -259,8 +266,20 @@ impl TlsServer {
     }
 }
 
-/// The loop of a handshake. OpenSSL does not wait itself, so that its log of states is that of
-/// Postfix.
+/// The last bytes of a handshake are written now if the client waits for them: those of TLS 1.3, a
+/// session ticket, go out with the next reply.
+fn end_handshake(tls: &mut SslStream<TimedFd>, done: bool) {
+    let ticket = done && tls.ssl().version2() == Some(SslVersion::TLS1_3);
+    let fd = tls.get_mut();
+    fd.let_kernel_wait(false);
+    if ticket {
+        fd.hold_writes(false);
+    } else {
+        fd.release();
+    }
+}
+
+/// The loop of a handshake.
 fn shake_hands(tls: &mut SslStream<TimedFd>) -> Result<(), Failure> {
     loop {
         let waited = match ffi::accept(tls.ssl()) {

@@ -15,7 +15,7 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
-use openssl::ssl::{Ssl, SslRef, SslSession, SslSessionRef};
+use openssl::ssl::{Ssl, SslRef, SslSession, SslSessionRef, SslVersion};
 
 use super::ffi;
 use super::loglevel::LogMask;
@@ -279,11 +279,18 @@ pub(super) fn find_session(ssl: &mut SslRef, session_id: &[u8]) -> Option<SslSes
     Some(session)
 }
 
-/// Puts a session into the cache.
+/// Puts a session into the cache, if anybody could ask for it: the ticket of a TLS 1.3 session, where
+/// we can read it, has all of the session and not its id. (A log of the cache shows it as Postfix
+/// does, so then it is put there.)
 pub(super) fn save_session(ssl: &SslRef, session: &SslSessionRef) {
     let Some(connection) = Connection::of(ssl) else { return };
+    let verbose = connection.log.has(LogMask::CACHE);
+    let ticketed = connection.ticketed.load(Ordering::Relaxed);
+    if ticketed && !verbose && ssl.version2() == Some(SslVersion::TLS1_3) {
+        return;
+    }
     let id = connection.sessions.cache_id(session.id());
-    if connection.log.has(LogMask::CACHE) {
+    if verbose {
         info!("{}: save session {} to smtpd cache", connection.namaddr, id);
     }
     match session.to_der() {

@@ -7,6 +7,7 @@ mod names;
 mod raw_keys;
 mod revocation;
 mod stapling;
+mod thrift;
 
 use std::collections::HashMap;
 use std::fs;
