@@ -1,7 +1,7 @@
 //! A client that makes work: SMTP, plain or over TLS, one reply after the other.
 
 use std::cell::RefCell;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -170,10 +170,14 @@ impl Client {
 
     fn read_more(&mut self) -> Outcome<()> {
         let mut buffer = [0; 4096];
-        let count = match &mut self.stream {
-            Stream::Plain(stream) => stream.read(&mut buffer)?,
-            Stream::Tls(stream) => stream.read(&mut buffer)?,
-            Stream::Changing => 0,
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut buffer),
+            Stream::Tls(stream) => stream.read(&mut buffer),
+            Stream::Changing => Ok(0),
+        };
+        let count = match read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
         };
         if count == 0 {
             return Err("the server has closed the connection".into());

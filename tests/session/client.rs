@@ -143,6 +143,7 @@ impl<'p> Player<'p> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return self.end("S! silent");
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.end("S! closed"),
             }
         }

@@ -83,7 +83,12 @@ impl<S: Read> Read for Cut<S> {
         if self.left == 0 {
             Err(io::ErrorKind::BrokenPipe.into())
         } else {
-            self.stream.read(buffer)
+            loop {
+                match self.stream.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other,
+                }
+            }
         }
     }
 }

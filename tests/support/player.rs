@@ -287,6 +287,8 @@ impl Player<'_> {
                 Ok(0) => return Got::End,
                 Ok(length) => self.input.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Got::Nothing,
+                // A process that is stopped and goes on may see this of a socket with a time limit.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Got::End,
             }
         }
