@@ -226,6 +226,11 @@ impl SmtpStream {
         Ok(())
     }
 
+    /// Whether something waits to be written.
+    pub fn output_waits(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// Writes what waits. After the end nothing is written: the client may be in the middle of a
     /// TLS record or handshake.
     pub fn flush(&mut self) -> Result<(), StreamEnd> {
