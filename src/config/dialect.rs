@@ -141,6 +141,8 @@ changes! {
     TwoDigitDay: "3.9";
     /// The queue id stands in the line about the end of a session.
     QueueIdAtTheEnd: "3.10";
+    /// The line about a refusal says who logged in, and AUTH= of MAIL.
+    LoginInRefusals: "3.10";
     /// check_relay_domains and permit_naked_ip_address are no restrictions any more.
     OldRestrictionsGone: "3.9";
     /// permit_tls_clientcerts looks for the public key first, then for the certificate.

@@ -153,7 +153,7 @@ parameters! {
     /// Enable SMTPUTF8, UTF-8 tables, UTF-8 logging.
     smtputf8_enable: NBool = "${{$compatibility_level} <level {1} ? {no} : {yes}}";
     /// Use IDNA2003 transitional domain conversion.
-    enable_idna2003_compatibility: NBool = "no" later;
+    enable_idna2003_compatibility: NBool = "no";
     /// Avoid "whitelist/blacklist" words in logging.
     respectful_logging: NBool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}" foreign;
     /// Enable REQUIRETLS in EHLO and MAIL FROM.

@@ -166,9 +166,7 @@ impl Session<'_> {
     /// A line ended in LF alone, as we or cleanup(8) found.
     fn log_bare_newline(&self, status: u32, id: &[u8]) {
         if status & STAT_BARE_LF != 0 {
-            let about = About::default();
-            let facts = super::facts(self.server, &self.who, self.mail.as_ref(), about);
-            let facts = Facts { queue_id: Some(id), ..facts };
+            let facts = Facts { queue_id: Some(id), ..self.facts(About::default()) };
             log_event(self.config(), &facts, "reject", b"bare <LF> received");
         }
     }
