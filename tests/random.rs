@@ -188,7 +188,8 @@ fn play(seed: u64, listeners: &[Transcript]) -> Play {
     } else {
         Security::None
     };
-    Play { seed, at, session: dialogue::session(&mut chance, tls) }
+    let proxied = has("smtpd_authorized_xclient_hosts");
+    Play { seed, at, session: dialogue::session(&mut chance, tls, proxied) }
 }
 
 /// Plays all, many at a time; gives those that seem to differ.
@@ -274,7 +275,10 @@ impl Logs {
             }
             let mut queue: Vec<String> = ids.iter().flat_map(|id| world.records(id)).collect();
             let side = if ours { Side::Ours } else { Side::Theirs };
-            let words = world.replacements(at, side);
+            let mut words = world.replacements(at, side);
+            // Even where XCLIENT took the address away.
+            let port = half.client.map(|client| format!("]:{}", client.port()));
+            words.extend(port.map(|port| (port, "]:PORT".to_owned())));
             for line in [&mut dialogue, &mut log, &mut queue].into_iter().flatten() {
                 *line = world.mask.line(line, &ids, &words);
             }
