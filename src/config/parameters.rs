@@ -161,7 +161,7 @@ parameters! {
     /// Honor "TLS-Required: no" message header (cleanup).
     tls_required_enable: NBool = "yes" foreign;
     /// Log when hash/btree request is redirected.
-    non_bdb_migration_log_redirect: NBool = "yes" later;
+    non_bdb_migration_log_redirect: NBool = "yes";
     /// Own FQDN; default gethostname() plus domain.
     myhostname: Str (1, 0) = "";
     /// Own domain; default myhostname minus first label.
@@ -207,7 +207,7 @@ parameters! {
     /// Type prefix used in other defaults.
     default_database_type: Str (1, 0) = "hash";
     /// Type prefix for cache databases.
-    default_cache_db_type: Str (1, 0) = "btree" foreign;
+    default_cache_db_type: Str (1, 0) = "btree";
     /// Newaliases input, not used by smtpd.
     alias_database: Str = "$default_database_type:/etc/aliases" foreign;
     /// Hashed queue directories, for queue file paths.
@@ -273,11 +273,11 @@ parameters! {
     /// External or internal address form in info logging.
     info_log_address_format: Str (1, 0) = "external";
     /// Redirect/reindex Berkeley DB tables: disable, enable-redirect, enable-reindex.
-    non_bdb_migration_level: Str (1, 0) = "disable" later;
+    non_bdb_migration_level: Str (1, 0) = "disable";
     /// Reindexing daemon socket name.
-    non_bdb_migration_service_name: Str = "nbdb_reindex" later;
+    non_bdb_migration_service_name: Str = "nbdb_reindex";
     /// Custom Berkeley-DB type to replacement type mapping.
-    non_bdb_custom_mapping: Str = "" later;
+    non_bdb_custom_mapping: Str = "";
     /// Master's maxproc default; base of count limit.
     default_process_limit: Int (1, 0) = "100" foreign;
     /// Client connections before voluntary exit; also -m.
