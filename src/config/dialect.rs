@@ -159,6 +159,8 @@ changes! {
     UnknownGroupsIgnored: "3.10";
     /// Where no group is wanted, it is OpenSSL's choice, without a word.
     NoGroupsNoWord: "3.8.8" "3.9.2" "3.10";
+    /// anvil(8) counts a client by the network of its connection, whatever XCLIENT says.
+    CountedByConnection: "3.8";
     /// The cipher grades low and export are as medium.
     NoLowGrades: "3.8";
     /// A file of patterns has logical lines; a comment behind a pattern is told in other words.
