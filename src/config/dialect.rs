@@ -131,6 +131,8 @@ changes! {
     HelpCommand: "3.9";
     /// smtpd_forbid_bare_newline can be `note`.
     BareNewlineNote: "3.9";
+    /// Of a command that is too long, only so much more is read; then the client is not heard any more.
+    ExcessInputBounded: "3.8.18" "3.9.12" "3.10.11" "3.11.4";
     /// An ENVID may have a tab in it.
     EnvelopeIdWithTab: "3.12";
     /// Of the lines that look like the separator of a mailbox, only the first line is disarmed.
