@@ -290,6 +290,10 @@ impl Logs {
 
 fn complaints(seen: &Seen) -> Vec<String> {
     let [theirs, ours] = seen;
+    let says = |line: &String| line.starts_with("S: ") || line.starts_with("S! tls");
+    if !theirs[0].iter().any(says) && !ours[0].iter().any(says) {
+        return vec!["neither side says anything: is there somebody at this listener?".to_owned()];
+    }
     if theirs == ours || is_known(seen) {
         return Vec::new();
     }
