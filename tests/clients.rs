@@ -239,6 +239,7 @@ static CLIENTS: &[Client] = &[
         (1, 12),
         "node @scripts@/nodemailer.js @host@ @port@",
     ),
+    client("lettre", "built:lettre", (5, 3), "@lettre@ @host@ @port@"),
 ];
 
 /// A program that reads a log, and the lines of its report that count.
@@ -297,7 +298,14 @@ const TRAFFIC: &[&str] = &[
 ];
 
 fn main() -> ExitCode {
-    let result = if inside::is_inside() { play_all() } else { inside::go("clients") };
+    let result = if inside::is_inside() {
+        play_all()
+    } else {
+        if wants("lettre") {
+            build_lettre();
+        }
+        inside::go("clients")
+    };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -305,6 +313,34 @@ fn main() -> ExitCode {
             say(&format!("clients: {error}\n0 passed, 1 failed"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether a client or reader is asked for.
+fn wants(name: &str) -> bool {
+    let mut wanted = env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    wanted.peek().is_none() || wanted.any(|word| name.contains(&word))
+}
+
+/// Where cargo puts what it builds of `tests/lettre`.
+const LETTRE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/lettre");
+
+/// Builds `tests/lettre`, out here, where there is a network. What goes wrong is told, and lettre
+/// skipped.
+fn build_lettre() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lettre/Cargo.toml");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--target-dir", LETTRE, "--manifest-path"])
+        .arg(manifest)
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            say(&format!("tests/lettre cannot be built: {}", said.trim_end()));
+        }
+        Err(error) => say(&format!("tests/lettre cannot be built: {error}")),
     }
 }
 
@@ -340,17 +376,24 @@ impl Sum {
 /// Where Debian has modules of node's.
 const NODE_PATH: &str = "/usr/share/nodejs";
 
-/// Whether all of `programs` are there; `perl:Name` and `node:name` are modules.
+/// Whether all of `programs` are there; `perl:Name` and `node:name` are modules, `built:name` was
+/// built.
 fn are_there(programs: &str) -> bool {
     let succeeds = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).env("NODE_PATH", NODE_PATH).output();
         output.is_ok_and(|output| output.status.success())
     };
     programs.split(' ').all(|program| match program.split_once(':') {
+        Some(("built", name)) => built(name).is_file(),
         Some(("perl", module)) => succeeds("perl", &[&format!("-M{module}"), "-e1"]),
         Some((node, module)) => succeeds(node, &["-e", &format!("require('{module}')")]),
         None => is_there(program),
     })
+}
+
+/// A client that cargo has built.
+fn built(name: &str) -> PathBuf {
+    Path::new(LETTRE).join("debug").join(format!("smtpd-rs-{name}"))
 }
 
 fn is_there(program: &str) -> bool {
@@ -361,8 +404,6 @@ fn is_there(program: &str) -> bool {
 }
 
 fn play_all() -> Result<bool, Box<dyn Error>> {
-    let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
     world::enter().map_err(|error| error.to_string())?;
     let mut sum = Sum::default();
     let mut clients: Vec<&Client> = CLIENTS.iter().filter(|one| wants(one.name)).collect();
@@ -424,7 +465,8 @@ impl Client {
             .replace("@host@", &server.ip().to_string())
             .replace("@port@", &server.port().to_string())
             .replace("@dir@", &world.path("files").display().to_string())
-            .replace("@scripts@", &scripts().display().to_string());
+            .replace("@scripts@", &scripts().display().to_string())
+            .replace("@lettre@", &built("lettre").display().to_string());
         let (status, said) = shell(&command)?;
         world.wait_for_ends(at, side, self.sessions);
         let log = world.log(at, side);

@@ -71,6 +71,7 @@ const NOTED: &[&str] = &[
     "myhostname",
     "mynetworks_style",
     "myorigin",
+    "non_bdb_migration_level",
     "postlog_service_name",
     "queue_directory",
     "relayhost",
@@ -290,6 +291,10 @@ impl<'a> Facts<'a> {
         let origin = self.noted("myorigin");
         if !origin.starts_with(b"/") {
             one_origin(origin)?;
+        }
+        let level = self.noted("non_bdb_migration_level");
+        if !matches!(level, b"" | b"disable" | b"enable-redirect" | b"enable-reindex") {
+            return Err(fatal!("invalid non-Berkeley-DB migration level: '{}'", level));
         }
         let filter = self.noted("verp_delimiter_filter");
         let wrong =

@@ -131,6 +131,8 @@ changes! {
     HelpCommand: "3.9";
     /// smtpd_forbid_bare_newline can be `note`.
     BareNewlineNote: "3.9";
+    /// Of a command that is too long, only so much more is read; then the client is not heard any more.
+    ExcessInputBounded: "3.8.18" "3.9.12" "3.10.11" "3.11.4";
     /// An ENVID may have a tab in it.
     EnvelopeIdWithTab: "3.12";
     /// Of the lines that look like the separator of a mailbox, only the first line is disarmed.
@@ -141,6 +143,8 @@ changes! {
     TwoDigitDay: "3.9";
     /// The queue id stands in the line about the end of a session.
     QueueIdAtTheEnd: "3.10";
+    /// The line about a refusal says who logged in, and AUTH= of MAIL.
+    LoginInRefusals: "3.10";
     /// check_relay_domains, permit_naked_ip_address and reject_maps_rbl are no restrictions any more.
     OldRestrictionsGone: "3.9";
     /// permit_mx_backup warns that it will go.
@@ -163,6 +167,8 @@ changes! {
     UnknownGroupsIgnored: "3.10";
     /// Where no group is wanted, it is OpenSSL's choice, without a word.
     NoGroupsNoWord: "3.8.8" "3.9.2" "3.10";
+    /// anvil(8) counts a client by the network of its connection, whatever XCLIENT says.
+    CountedByConnection: "3.8";
     /// The cipher grades low and export are as medium.
     NoLowGrades: "3.8";
     /// A file of patterns has logical lines; a comment behind a pattern is told in other words.

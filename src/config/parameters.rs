@@ -153,7 +153,7 @@ parameters! {
     /// Enable SMTPUTF8, UTF-8 tables, UTF-8 logging.
     smtputf8_enable: NBool = "${{$compatibility_level} <level {1} ? {no} : {yes}}";
     /// Use IDNA2003 transitional domain conversion.
-    enable_idna2003_compatibility: NBool = "no" later;
+    enable_idna2003_compatibility: NBool = "no";
     /// Avoid "whitelist/blacklist" words in logging.
     respectful_logging: NBool = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}" foreign;
     /// Enable REQUIRETLS in EHLO and MAIL FROM.
@@ -161,7 +161,7 @@ parameters! {
     /// Honor "TLS-Required: no" message header (cleanup).
     tls_required_enable: NBool = "yes" foreign;
     /// Log when hash/btree request is redirected.
-    non_bdb_migration_log_redirect: NBool = "yes" later;
+    non_bdb_migration_log_redirect: NBool = "yes";
     /// Own FQDN; default gethostname() plus domain.
     myhostname: Str (1, 0) = "";
     /// Own domain; default myhostname minus first label.
@@ -207,7 +207,7 @@ parameters! {
     /// Type prefix used in other defaults.
     default_database_type: Str (1, 0) = "hash";
     /// Type prefix for cache databases.
-    default_cache_db_type: Str (1, 0) = "btree" foreign;
+    default_cache_db_type: Str (1, 0) = "btree";
     /// Newaliases input, not used by smtpd.
     alias_database: Str = "$default_database_type:/etc/aliases" foreign;
     /// Hashed queue directories, for queue file paths.
@@ -273,11 +273,11 @@ parameters! {
     /// External or internal address form in info logging.
     info_log_address_format: Str (1, 0) = "external";
     /// Redirect/reindex Berkeley DB tables: disable, enable-redirect, enable-reindex.
-    non_bdb_migration_level: Str (1, 0) = "disable" later;
+    non_bdb_migration_level: Str (1, 0) = "disable";
     /// Reindexing daemon socket name.
-    non_bdb_migration_service_name: Str = "nbdb_reindex" later;
+    non_bdb_migration_service_name: Str = "nbdb_reindex";
     /// Custom Berkeley-DB type to replacement type mapping.
-    non_bdb_custom_mapping: Str = "" later;
+    non_bdb_custom_mapping: Str = "";
     /// Master's maxproc default; base of count limit.
     default_process_limit: Int (1, 0) = "100" foreign;
     /// Client connections before voluntary exit; also -m.

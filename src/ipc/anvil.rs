@@ -47,6 +47,7 @@ impl Anvil {
 
     /// A client connected.
     pub fn connect(&self, ident: &[u8]) -> Option<Counts> {
+        self.link.forget_failure();
         self.ask("connect", ident, |scan| {
             Ok(Counts { count: scan.int("count")?, rate: scan.int("rate")? })
         })

@@ -6,7 +6,7 @@
 //! connection is kept for the next question; it is closed when it was idle or open for too long,
 //! but only between sessions ([`Link::tend`]), as the original's event loop does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -174,6 +174,8 @@ impl Manner {
 struct Failure {
     /// Error number; 0 where the bytes were wrong.
     errno: i32,
+    /// There was no connection.
+    connecting: bool,
     /// Before the question.
     greeting: bool,
     /// Some of the answer's values were there.
@@ -182,10 +184,10 @@ struct Failure {
 
 impl Failure {
     fn of(error: &io::Error) -> Self {
-        Self { errno: errno(error), greeting: false, partial: false }
+        Self { errno: errno(error), ..Self::WRONG }
     }
 
-    const WRONG: Self = Self { errno: 0, greeting: false, partial: false };
+    const WRONG: Self = Self { errno: 0, connecting: false, greeting: false, partial: false };
 }
 
 /// A connection with what was read and not yet taken.
@@ -322,8 +324,8 @@ impl Connection {
         self.write(query).map_err(|error| Failure::of(&error))?;
         self.read_values(strict, wanted).map_err(|(errno, found)| Failure {
             errno,
-            greeting: false,
             partial: found > 0,
+            ..Failure::WRONG
         })
     }
 }
@@ -334,12 +336,15 @@ pub struct Link {
     endpoint: Endpoint,
     manner: Manner,
     connection: RefCell<Option<Connection>>,
+    /// [`try_ask`](Self::try_ask) gave up over a connection. As Postfix: it is found broken by the
+    /// next question, which has one try less.
+    gave_up: Cell<bool>,
 }
 
 impl Link {
     /// A link to the service at `endpoint`. Nothing is opened yet.
     pub fn new(endpoint: Endpoint, manner: Manner) -> Self {
-        Self { endpoint, manner, connection: RefCell::new(None) }
+        Self { endpoint, manner, connection: RefCell::new(None), gave_up: Cell::new(false) }
     }
 
     /// Asks until there is an answer: without end, a second after each failure, but for a
@@ -403,7 +408,8 @@ impl Link {
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Option<T> {
         let query = self.encoded(query);
-        for count in 1_u32.. {
+        let first = 1 + u32::from(self.gave_up.take());
+        for count in first.. {
             self.close_stale();
             let failure = match self.exchange_once(&query, &wanted) {
                 Ok(answer) => return Some(answer),
@@ -416,11 +422,17 @@ impl Link {
                 warning!("problem talking to server {}: {}", name, errno_text(failure.errno));
             }
             if last {
+                self.gave_up.set(!failure.connecting);
                 return None;
             }
             pause(delay);
         }
         None
+    }
+
+    /// A new session: that a connection broke in the one before was noticed in between.
+    pub(super) fn forget_failure(&self) {
+        self.gave_up.set(false);
     }
 
     /// Closes the connection, such as when the service says that it wants to end.
@@ -498,7 +510,7 @@ impl Link {
             None => {
                 let opened = Connection::open(&self.endpoint, &self.manner);
                 let connection = opened.map_err(|error| {
-                    let failure = Failure::of(&error);
+                    let failure = Failure { connecting: true, ..Failure::of(&error) };
                     warning!("connect to {}: {}", self.endpoint.name(), errno_text(failure.errno));
                     failure
                 })?;
@@ -518,7 +530,7 @@ impl Link {
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Failure> {
         if fresh {
-            let failed = |errno| Failure { errno, greeting: true, partial: false };
+            let failed = |errno| Failure { errno, greeting: true, ..Failure::WRONG };
             let greeting = match strict {
                 true => connection.greet_leniently(&self.manner),
                 false => connection.greet(&self.manner),
@@ -774,6 +786,21 @@ mod tests {
             ]
         );
         assert_eq!(counted::total(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn after_two_failures_the_next_question_is_asked_once() {
+        let half = || vec![say(HELLO), hear(QUESTION), say(b"sta")];
+        let service = Service::new(vec![half(), half(), half(), half(), half()]);
+        let link = link(&service);
+        let tries = |link: &Link| {
+            assert_eq!(try_ask(link), None);
+            captured::take().iter().filter(|line| line.contains("end-of-input")).count()
+        };
+        assert_eq!([tries(&link), tries(&link)], [2, 1]);
+        link.forget_failure();
+        assert_eq!(tries(&link), 2);
+        service.played();
     }
 
     #[test]

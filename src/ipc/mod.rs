@@ -7,5 +7,6 @@ pub mod flush;
 pub mod link;
 pub mod postdrop;
 pub mod proxymap;
+pub mod reindex;
 pub mod rewrite;
 pub mod tlsmgr;

@@ -6,6 +6,7 @@
 //! postmaster logs the error.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
@@ -298,7 +299,36 @@ pub fn valid_utf8_hostname(name: &[u8], utf8: bool) -> Result<(), BadHost> {
     valid_hostname(name)
 }
 
-/// The A-label form of a domain (RFC 5890), by UTS #46, non-transitional, without the STD 3 rules.
+thread_local! {
+    static IDNA2003: Cell<bool> = const { Cell::new(false) };
+}
+
+/// enable_idna2003_compatibility: UTS #46 is applied as for the names of IDNA2003 (transitional) by
+/// this thread from now on.
+pub fn use_idna2003(transitional: bool) {
+    IDNA2003.set(transitional);
+}
+
+/// What UTS #46 makes of its deviation characters where it is applied as for IDNA2003: all else
+/// is the same.
+fn without_deviations(name: &str) -> Cow<'_, str> {
+    let deviates = |c: char| matches!(c, 'ß' | 'ẞ' | 'ς' | '\u{200c}' | '\u{200d}');
+    if !IDNA2003.get() || !name.contains(deviates) {
+        return name.into();
+    }
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            'ß' | 'ẞ' => out.push_str("ss"),
+            'ς' => out.push('σ'),
+            '\u{200c}' | '\u{200d}' => {}
+            _ => out.push(c),
+        }
+    }
+    out.into()
+}
+
+/// The A-label form of a domain (RFC 5890), by UTS #46, without the STD 3 rules.
 /// As Postfix: `midna_domain_to_ascii()`; unlike there, the rules for joiners and for the order of
 /// left-to-right and right-to-left letters (RFC 5892, RFC 5893) hold.
 pub fn domain_to_ascii(name: &[u8]) -> Result<Vec<u8>, BadHost> {
@@ -309,9 +339,9 @@ pub fn domain_to_ascii(name: &[u8]) -> Result<Vec<u8>, BadHost> {
             why
         ))
     };
-    if std::str::from_utf8(name).is_err() {
-        return wrong("malformed UTF-8");
-    }
+    let Ok(utf8) = std::str::from_utf8(name) else { return wrong("malformed UTF-8") };
+    let mapped = without_deviations(utf8);
+    let name = mapped.as_bytes();
     let ascii =
         Uts46::new().to_ascii(name, AsciiDenyList::EMPTY, Hyphens::Check, DnsLength::Verify);
     match ascii {
@@ -324,12 +354,14 @@ pub fn domain_to_ascii(name: &[u8]) -> Result<Vec<u8>, BadHost> {
 
 /// The U-label form of a domain. As Postfix: `midna_domain_to_utf8()`.
 pub fn domain_to_utf8(name: &[u8]) -> Result<Vec<u8>, BadHost> {
-    let (utf8, result) = Uts46::new().to_unicode(name, AsciiDenyList::EMPTY, Hyphens::Check);
+    let mapped = std::str::from_utf8(name).map(without_deviations);
+    let plain = mapped.as_ref().map_or(name, |mapped| mapped.as_bytes());
+    let (utf8, result) = Uts46::new().to_unicode(plain, AsciiDenyList::EMPTY, Hyphens::Check);
     if result.is_err() || utf8.is_empty() {
         return bad(&fill!(
             "midna_domain_to_utf8_create: Problem translating domain \"{}\" to UTF8 form: {}",
             shown(name),
-            idna_trouble(name)
+            idna_trouble(plain)
         ));
     }
     domain_to_ascii(utf8.as_bytes())?;
@@ -501,6 +533,19 @@ mod tests {
         assert_eq!(domain_to_utf8(b"xn--bcher-kva.example").unwrap(), "bücher.example".as_bytes());
         assert_eq!(valid_utf8_hostname("ü.de".as_bytes(), true), Ok(()));
         assert!(valid_utf8_hostname("ü.de".as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn names_may_be_those_of_idna2003() {
+        let ascii = |name: &str| domain_to_ascii(name.as_bytes()).map_err(|bad| bad.to_string());
+        use_idna2003(true);
+        assert_eq!(ascii("faß.βόλος.a\u{200d}b"), Ok(b"fass.xn--nxasmq6b.ab".to_vec()));
+        assert_eq!(ascii("xn--fa-hia.de"), Ok(b"xn--fa-hia.de".to_vec()));
+        assert!(ascii("\u{200c}.de").unwrap_err().ends_with(": UIDNA_ERROR_EMPTY_LABEL"));
+        assert_eq!(domain_to_utf8("FAẞ.DE".as_bytes()).unwrap(), b"fass.de");
+        assert!(domain_to_utf8(b"\xff.de").is_err());
+        use_idna2003(false);
+        assert_eq!(ascii("faß.de"), Ok(b"xn--fa-hia.de".to_vec()));
     }
 
     #[test]

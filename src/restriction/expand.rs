@@ -177,6 +177,7 @@ mod tests {
             etrn: None,
             tls: None,
             login: None,
+            sasl_sender: None,
             login_unknown: None,
             pipelined: false,
             in_transaction: true,

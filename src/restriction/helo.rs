@@ -6,7 +6,7 @@ use super::eval::{At, Eval, Outcome, Verdict};
 use super::lookup::{self, Keys};
 use crate::config::dialect::Change;
 use crate::mail::client::ErrorClass;
-use crate::mail::hostname::{mail_address, valid_address, valid_hostname, valid_utf8_hostname};
+use crate::mail::hostname::{domain_to_ascii, mail_address, valid_address, valid_hostname};
 
 /// Looks up the name and its parent domains.
 pub(crate) fn check_helo_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argument) -> Outcome {
@@ -77,7 +77,12 @@ pub(super) fn reject_invalid_literal(e: &mut Eval<'_>, name: &[u8]) -> Outcome {
 
 /// Whether `name` is a host name with a dot in it. Without SMTPUTF8 it is ASCII.
 pub(crate) fn is_full_name(name: &[u8], smtputf8: bool) -> bool {
-    valid_utf8_hostname(name, smtputf8).is_ok() && name.contains(&b'.')
+    let valid = if smtputf8 && !name.is_ascii() {
+        domain_to_ascii(name).map(drop).inspect_err(|bad| warning!("{}", bad.to_string()))
+    } else {
+        valid_hostname(name)
+    };
+    valid.is_ok() && name.contains(&b'.')
 }
 
 /// `name` without the dot at its end; two dots stay.

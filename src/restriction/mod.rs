@@ -57,6 +57,7 @@ use mx_backup::MxBackup;
 use remembered::Remembered;
 
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::dns::Dns;
 use crate::ipc::rewrite::Resolve;
 use crate::log::Fatal;
@@ -93,6 +94,8 @@ pub struct Facts<'a> {
     pub tls: Option<&'a TlsFacts>,
     /// Who logged in.
     pub login: Option<&'a Login>,
+    /// AUTH= of MAIL, as it came.
+    pub sasl_sender: Option<&'a [u8]>,
     /// Why it is not known whose certificate the client has.
     pub login_unknown: Option<TableError>,
     /// The client pipelined where it must not.
@@ -605,10 +608,19 @@ pub fn log_event(config: &Config, facts: &Facts<'_>, what: &str, text: &[u8]) {
     if let Some(helo) = facts.helo {
         line.extend_from_slice(&fill!(" helo=<{}>", helo));
     }
-    // As Postfix from 3.10 on; before, only where a certificate can be a login.
-    if let Some(login) = facts.login.filter(|_| !config.smtpd_tls_ccert_user_maps.is_empty()) {
+    log_login(config, facts, &mut line);
+    info!("{}", line);
+}
+
+/// Who logged in, and for whom. Before 3.10, only where a certificate can be a login.
+fn log_login(config: &Config, facts: &Facts<'_>, line: &mut Vec<u8>) {
+    let all = config.does(Change::LoginInRefusals);
+    if let Some(login) = facts.login.filter(|_| all || !config.smtpd_tls_ccert_user_maps.is_empty())
+    {
         let (method, user) = (&login.method, &login.username);
         line.extend_from_slice(&fill!(" sasl_method={} sasl_username={}", method, user));
     }
-    info!("{}", line);
+    if let Some(sender) = facts.sasl_sender.filter(|_| all) {
+        line.extend_from_slice(&fill!(" sasl_sender={}", sender));
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::footer;
 use super::notify::History;
 use crate::config::Config;
+use crate::config::dialect::Change;
 use crate::mail::reply::Reply;
 use crate::restriction::expand::Expander;
 use crate::stream::{Line, Patience, SmtpStream, StreamEnd};
@@ -92,7 +93,7 @@ impl<'s> Chat<'s> {
         self.be_patient();
         let end = self.stream.read_line(&mut line, limit);
         if end.inspect_err(|_| self.partial = line.len())? == Line::Cut {
-            self.skip_line(limit).inspect_err(|_| self.partial = line.len())?;
+            self.skip_rest(limit).inspect_err(|_| self.partial = line.len())?;
             self.history.heard(&line);
             let shown = self.shown_of_cut(&mut line);
             warning!("{}: request longer than {}: {}...", namaddr, limit, shown);
@@ -109,6 +110,20 @@ impl<'s> Chat<'s> {
         let end = memchr::memchr(0, line).unwrap_or(line.len());
         make_printable(&mut line[..end], b'?', self.config.smtputf8_enable);
         &line[..end.min(30)]
+    }
+
+    /// Throws the rest of a long line away. In later releases a client whose line is more than twice
+    /// as long as it may be is not listened to any longer.
+    fn skip_rest(&mut self, limit: usize) -> Result<(), StreamEnd> {
+        if !self.config.does(Change::ExcessInputBounded) {
+            return self.skip_line(limit);
+        }
+        let mut rest = Vec::new();
+        if self.stream.read_line(&mut rest, limit)? == Line::Cut {
+            warning!("disabling input from {} socket", self.config.service_name);
+            self.stream.stop_reading();
+        }
+        Ok(())
     }
 
     fn skip_line(&mut self, limit: usize) -> Result<(), StreamEnd> {

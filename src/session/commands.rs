@@ -275,10 +275,12 @@ fn known(s: &mut Session<'_>, args: &Args, row: usize) -> Result<Next, Stop> {
 }
 
 /// The reply to QUIT goes out at once where a reply to the end of data waits before it: the client
-/// must not send the message again because we end in between.
+/// must not send the message again because we end in between. Else it goes out when anvil(8) knows
+/// that this client is gone: it may come again at once.
 fn answer(s: &mut Session<'_>, reply: &Reply, is_quit: bool) -> Result<(), Stop> {
+    let others_wait = s.chat.stream.output_waits();
     s.say(reply)?;
-    if is_quit {
+    if is_quit && others_wait {
         s.chat.stream.flush()?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::config::dialect::Change;
 use crate::ipc::cleanup::{self, Cleanup, Outcome};
 use crate::mail::client::ErrorClass;
 use crate::mail::reply::Reply;
-use crate::restriction::Actions;
+use crate::restriction::{Actions, Facts, log_event};
 use crate::wire::message::{BareNewline, Content, Options};
 
 /// DATA
@@ -142,8 +142,6 @@ impl Session<'_> {
         }
         if status == 0 {
             extracted(&self.actions, cleanup);
-        } else {
-            self.log_bare_newline(status);
         }
         let outcome = match self.mail.as_mut().and_then(|mail| mail.cleanup.take()) {
             Some(cleanup) if status == 0 => cleanup.finish(),
@@ -153,6 +151,7 @@ impl Session<'_> {
             }
         };
         if outcome.status != 0 {
+            self.log_bare_newline(outcome.status, &id);
             return self.failure(outcome);
         }
         self.tally.forgive();
@@ -164,10 +163,11 @@ impl Session<'_> {
         })
     }
 
-    /// A message with bare newlines is logged while its queue id is known.
-    fn log_bare_newline(&self, status: u32) {
+    /// A line ended in LF alone, as we or cleanup(8) found.
+    fn log_bare_newline(&self, status: u32, id: &[u8]) {
         if status & STAT_BARE_LF != 0 {
-            self.log_refusal("reject", b"bare <LF> received", About::default());
+            let facts = Facts { queue_id: Some(id), ..self.facts(About::default()) };
+            log_event(self.config(), &facts, "reject", b"bare <LF> received");
         }
     }
 

@@ -451,7 +451,7 @@ impl Session<'_> {
     /// local_header_rewrite_clients: whose headers are completed with our domain.
     fn rewrite_context(&mut self) -> Result<&'static str, Stop> {
         let Some(clients) = &self.server.rewrite_clients else { return Ok("local") };
-        let facts = super::facts(self.server, &self.who, self.mail.as_ref(), About::default());
+        let facts = self.facts(About::default());
         let local = clients.matches(&facts)?;
         Ok(if local { "local" } else { "remote" })
     }

@@ -208,16 +208,14 @@ impl Session<'_> {
             }
             Err(Stop::Fatal(text)) => fatal = Some(text),
         }
-        if fatal.is_none() && self.chat.stream.flush().is_err() && reason.is_none() {
-            // As Postfix: a client that is gone before the last reply is not mentioned.
-            self.chat.hang_up = true;
-        }
+        // Before the last reply goes out: who hears it may come again at once.
         if let Some((anvil, ident)) = self.anvil() {
             anvil.disconnect(&ident);
         }
         if let (None, Some(reason)) = (&fatal, reason) {
             self.log_end(reason);
         }
+        // A client that is gone before the last reply is not mentioned.
         self.chat.stream.close();
         if fatal.is_none() {
             fatal = self.reset_history(0, reason).err();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Session;
+use crate::config::dialect::Change;
 use crate::ipc::anvil::Anvil;
 
 /// What to count of a client, and from when on it is too much.
@@ -38,21 +39,19 @@ impl Session<'_> {
         Some((anvil, fill!("{}:{}", self.config().service_name, self.counted_as())))
     }
 
-    /// The network as which anvil(8) counts the client: that of the connection, whatever XCLIENT says
-    /// (smtpd_client_ipv4_prefix_length, smtpd_client_ipv6_prefix_length); by default, and always
-    /// before these parameters came, its address.
+    /// The address as which anvil(8) counts the client; from 3.8 on, the network of the connection,
+    /// whatever XCLIENT says (smtpd_client_ipv4_prefix_length, smtpd_client_ipv6_prefix_length).
     fn counted_as(&self) -> Vec<u8> {
-        let config = self.config();
-        let addr = &self.who.client.addr;
-        match self.who.client.socket_addr {
-            Some(IpAddr::V4(ip)) if config.smtpd_client_ipv4_prefix_length < 32 => {
-                network(ip.into(), config.smtpd_client_ipv4_prefix_length)
-            }
-            Some(IpAddr::V6(ip)) if config.smtpd_client_ipv6_prefix_length < 128 => {
-                network(ip.into(), config.smtpd_client_ipv6_prefix_length)
-            }
-            _ => addr.clone(),
+        let (config, client) = (self.config(), &self.who.client);
+        if !config.does(Change::CountedByConnection) {
+            return client.addr.clone();
         }
+        let prefix = match client.socket_addr {
+            None => return Vec::new(),
+            Some(IpAddr::V4(_)) => config.smtpd_client_ipv4_prefix_length,
+            Some(IpAddr::V6(_)) => config.smtpd_client_ipv6_prefix_length,
+        };
+        client.socket_addr.map(|ip| network(ip, prefix)).unwrap_or_default()
     }
 
     /// Counts `rate`; the count where it is over its limit.
@@ -79,12 +78,14 @@ impl Session<'_> {
     }
 }
 
-/// `192.0.2.0/24`. A prefix below 0 is 0.
+/// `192.0.2.0/24`; the address where the prefix is whole. A prefix below 0 is 0.
 fn network(ip: IpAddr, prefix: i32) -> Vec<u8> {
-    let prefix = u8::try_from(prefix).unwrap_or(0);
+    let prefix = u8::try_from(prefix.max(0)).unwrap_or(u8::MAX);
     match IpNet::new(ip, prefix) {
-        Ok(network) => network.trunc().to_string().into_bytes(),
-        Err(_) => ip.to_string().into_bytes(),
+        Ok(network) if network.prefix_len() < network.max_prefix_len() => {
+            network.trunc().to_string().into_bytes()
+        }
+        _ => ip.to_string().into_bytes(),
     }
 }
 
@@ -100,5 +101,8 @@ mod tests {
         assert_eq!(of("2001:db8:1:2:3::4", 60), "2001:db8:1::/60");
         assert_eq!(of("192.0.2.77", 0), "0.0.0.0/0");
         assert_eq!(of("192.0.2.77", -1), "0.0.0.0/0");
+        assert_eq!(of("192.0.2.77", 32), "192.0.2.77");
+        assert_eq!(of("2001:db8::1", 128), "2001:db8::1");
+        assert_eq!(of("2001:db8::1", 300), "2001:db8::1");
     }
 }

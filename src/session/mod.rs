@@ -182,8 +182,13 @@ pub(crate) struct Session<'s> {
 }
 
 /// What is known of the session now, for restrictions and expansions.
-fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About<'a>) -> Facts<'a> {
-    let _ = server;
+/// `auth`: AUTH= of MAIL.
+fn facts<'a>(
+    who: &'a Who,
+    mail: Option<&'a Mail>,
+    auth: Option<&'a [u8]>,
+    about: About<'a>,
+) -> Facts<'a> {
     Facts {
         place: who.place,
         queue_id: mail.and_then(Mail::queue_id),
@@ -196,6 +201,7 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
         etrn: about.etrn,
         tls: who.tls.as_ref(),
         login: who.login.as_ref(),
+        sasl_sender: auth,
         login_unknown: match who.identity {
             Identity::Unknown(error) => Some(error),
             _ => None,
@@ -211,7 +217,8 @@ fn facts<'a>(server: &Server, who: &'a Who, mail: Option<&'a Mail>, about: About
 macro_rules! check {
     ($s:expr, $stage:ident, $about:expr) => {{
         let Some(policy) = &$s.server.policy else { return Ok(()) };
-        let facts = facts($s.server, &$s.who, $s.mail.as_ref(), $about);
+        let auth = $s.auth_parameter.as_deref();
+        let facts = facts(&$s.who, $s.mail.as_ref(), auth, $about);
         let server = &$s.server;
         let sleep = &crate::sys::pause::pause;
         let env = Env { resolve: &server.rewrite, dns: &server.dns, sleep };
@@ -271,7 +278,7 @@ impl<'s> Session<'s> {
     pub(crate) fn say(&mut self, reply: &Reply) -> Result<(), Stop> {
         let past = self.past_mail.take();
         let mail = self.mail.as_ref().or(past.as_ref());
-        let facts = facts(self.server, &self.who, mail, About::default());
+        let facts = facts(&self.who, mail, self.auth_parameter.as_deref(), About::default());
         let expander = Expander::new(&self.server.config, &facts);
         Ok(self.chat.say(reply.as_bytes(), self.tally.errors, &expander)?)
     }
@@ -342,9 +349,14 @@ impl<'s> Session<'s> {
         check!(self, check_end_of_data, About::default())
     }
 
+    /// What is known now.
+    pub(crate) fn facts<'a>(&'a self, about: About<'a>) -> Facts<'a> {
+        facts(&self.who, self.mail.as_ref(), self.auth_parameter.as_deref(), about)
+    }
+
     /// A log line in the form of refusals: `QID: reject: RCPT from name[addr]: why; from=<…> …`.
     pub(crate) fn log_refusal(&self, what: &str, text: &[u8], about: About<'_>) {
-        let facts = facts(self.server, &self.who, self.mail.as_ref(), about);
+        let facts = self.facts(about);
         crate::restriction::log_event(&self.server.config, &facts, what, text);
     }
 

@@ -14,6 +14,7 @@ use crate::ipc::rewrite::TrivialRewrite;
 use crate::ipc::tlsmgr::Tlsmgr;
 use crate::log::Fatal;
 use crate::mail::client::Client;
+use crate::mail::hostname;
 use crate::matchlist::MatchList;
 use crate::restriction::Policy;
 use crate::restriction::rewrite_clients::RewriteClients;
@@ -76,6 +77,7 @@ impl Server {
     /// Opens everything, in Postfix's order (`pre_jail_init()`).
     pub(crate) fn open(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Self, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
+        hostname::use_idna2003(config.enable_idna2003_compatibility);
         let tlsmgr = Box::new(Tlsmgr::new(config));
         let server = Self::open_beside(config, Opener::new(config), tlsmgr, network)?;
         server.warn_of_public_authorities();

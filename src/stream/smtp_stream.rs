@@ -68,6 +68,8 @@ pub struct SmtpStream {
     output: Vec<u8>,
     last_write: Instant,
     ended: Option<StreamEnd>,
+    /// Nothing more is read.
+    deaf: bool,
     await_close: bool,
 }
 
@@ -84,6 +86,7 @@ impl SmtpStream {
             output: Vec::new(),
             last_write: Instant::now(),
             ended: None,
+            deaf: false,
             await_close: false,
         }
     }
@@ -132,6 +135,9 @@ impl SmtpStream {
     fn read_more(&mut self) -> io::Result<usize> {
         if self.ended.is_some() {
             return Err(io::ErrorKind::NotConnected.into());
+        }
+        if self.deaf {
+            return Ok(0);
         }
         self.make_room();
         let room = &mut self.input[self.end..];
@@ -210,7 +216,7 @@ impl SmtpStream {
     /// Whether the client has sent more than we have taken: unread, or waiting in the socket (then
     /// it is read). Never waits, not even for the rest of a TLS record.
     pub fn pending(&mut self) -> bool {
-        if self.unread().is_empty() && self.ended.is_none() {
+        if self.unread().is_empty() && self.ended.is_none() && !self.deaf {
             // An end or an error will be met again by the next read.
             self.read_now();
         }
@@ -224,6 +230,11 @@ impl SmtpStream {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Whether something waits to be written.
+    pub fn output_waits(&self) -> bool {
+        !self.output.is_empty()
     }
 
     /// Writes what waits. After the end nothing is written: the client may be in the middle of a
@@ -317,8 +328,10 @@ impl SmtpStream {
         self.channel = Channel::Gone;
     }
 
-    /// Reads no more: what the client still sends is refused by the kernel.
+    /// Reads no more: what was read is thrown away, what the client still sends is not looked at.
     pub fn stop_reading(&mut self) {
+        self.consume(self.unread().len());
+        self.deaf = true;
         if let Some(fd) = self.timed_fd() {
             fd.stop_reading();
         }

@@ -12,6 +12,7 @@ mod inline;
 mod lines;
 pub mod maps;
 mod members;
+mod migration;
 pub mod network;
 pub mod opener;
 mod paged;

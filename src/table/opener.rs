@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::folded::Folded;
+use super::migration::{Migration, is_legacy};
 use super::proxy::Service;
 use super::surrogate::Surrogate;
 use super::{
@@ -88,6 +89,8 @@ pub struct Opener {
     /// daemon_table_open_error_is_fatal.
     errors_are_fatal: bool,
     proxymap: Rc<dyn Service>,
+    /// hash and btree tables are of other types.
+    migration: Option<Rc<Migration>>,
     /// How many tables are being opened, each of them a member of the one before.
     depth: usize,
 }
@@ -100,6 +103,7 @@ impl Opener {
             utf8: config.smtputf8_enable,
             errors_are_fatal: config.daemon_table_open_error_is_fatal,
             proxymap: Rc::new(ProxyMap::new(config)),
+            migration: Migration::of(config).map(Rc::new),
             depth: 0,
         }
     }
@@ -150,10 +154,33 @@ impl Opener {
         if kind.is_empty() || name.is_empty() {
             return Err(wrong());
         }
-        let Some(backend) = TYPES.iter().find(|backend| backend.kind.as_bytes() == kind) else {
-            return self.unavailable(spec, unsupported(kind, spec));
+        let kind = match self.migrated(kind, name)? {
+            Ok(kind) => kind,
+            Err(reason) => return self.unavailable(spec, reason),
         };
-        self.open_known(backend, name, request)
+        match backend_of(&kind) {
+            Some(backend) => self.open_known(backend, name, request),
+            None => self.unavailable(spec, unsupported(&kind, spec)),
+        }
+    }
+
+    /// The type as which `kind:name` is opened, or why it cannot be.
+    fn migrated(&mut self, kind: &[u8], name: &[u8]) -> Result<Result<Vec<u8>, Vec<u8>>, Fatal> {
+        let Some(migration) = self.migration.clone().filter(|_| is_legacy(kind)) else {
+            return Ok(Ok(kind.to_vec()));
+        };
+        let mapping = &migration.mapping;
+        let custom = match mapping.split(|byte| *byte == b':').next().unwrap_or_default() {
+            b"" => None,
+            legacy if is_legacy(legacy) => {
+                let name = "non_bdb_custom_mapping";
+                let reason = fill!("{} must not use legacy type: '{}'", name, legacy);
+                Some(self.surrogate(mapping, reason)?)
+            }
+            _ => Some(self.open(mapping, Request::ACCESS)?),
+        };
+        let known = |kind: &[u8]| backend_of(kind).is_some();
+        Ok(migration.redirect((kind, name), custom.as_ref(), known))
     }
 
     fn open_known(
@@ -221,6 +248,10 @@ impl Opener {
         error!("{}", reason);
         Ok(Box::new(Surrogate::new(name.to_vec(), reason)))
     }
+}
+
+fn backend_of(kind: &[u8]) -> Option<&'static Backend> {
+    TYPES.iter().find(|backend| backend.kind.as_bytes() == kind)
 }
 
 /// Why a type cannot be used, and what to do instead.

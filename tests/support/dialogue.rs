@@ -438,6 +438,60 @@ const OTHERS: &[&str] = &[
     "EHLO \"a",
 ];
 
+/// What XCLIENT and XFORWARD may tell.
+const ATTRIBUTES: &[&str] = &[
+    "NAME=first.test",
+    "NAME=second.test",
+    "NAME=[UNAVAILABLE]",
+    "NAME=[TEMPUNAVAIL]",
+    "NAME=a..b",
+    "NAME=",
+    "NAME",
+    "name=Mixed.Case.test",
+    "NAME=b\u{fc}cher.test",
+    "NAME=a+2Bb.test",
+    "REVERSE_NAME=other.test",
+    "REVERSE_NAME=[UNAVAILABLE]",
+    "REVERSE_NAME=[TEMPUNAVAIL]",
+    "ADDR=192.0.2.200",
+    "ADDR=192.0.2.201",
+    "ADDR=127.0.0.1",
+    "ADDR=IPv6:2001:DB8::1",
+    "ADDR=2001:db8::1",
+    "ADDR=IPv6:::ffff:192.0.2.9",
+    "ADDR=[UNAVAILABLE]",
+    "ADDR=[TEMPUNAVAIL]",
+    "ADDR=1.2.3",
+    "PORT=4444",
+    "PORT=0",
+    "PORT=123456",
+    "PORT=[UNAVAILABLE]",
+    "PROTO=SMTP",
+    "PROTO=esmtp",
+    "PROTO=LMTP",
+    "PROTO=[UNAVAILABLE]",
+    "HELO=i.am",
+    "HELO=<i;am>",
+    "HELO=i+20am",
+    "HELO=[UNAVAILABLE]",
+    "LOGIN=joe",
+    "LOGIN=j+0Aoe",
+    "LOGIN=[UNAVAILABLE]",
+    "DESTADDR=192.0.2.1",
+    "DESTADDR=x",
+    "DESTPORT=25",
+    "DESTPORT=-1",
+    "IDENT=ABC123",
+    "IDENT=a<b",
+    "IDENT=[UNAVAILABLE]",
+    "SOURCE=LOCAL",
+    "SOURCE=remote",
+    "SOURCE=x",
+    "SOURCE=[UNAVAILABLE]",
+    "OTHER=x",
+    "=x",
+];
+
 /// Pieces of content.
 const CONTENT: &[&[u8]] = &[
     b"Subject: x\r\n",
@@ -521,6 +575,8 @@ struct Writer<'c> {
     chance: &'c mut Chance,
     place: Place,
     tls: bool,
+    /// The client may speak for others.
+    proxied: bool,
     /// Commands that still go into the same write.
     group: usize,
     pending: Vec<u8>,
@@ -535,8 +591,8 @@ pub(crate) enum Security {
     Wrapper,
 }
 
-/// Makes a session.
-pub(crate) fn session(chance: &mut Chance, tls: Security) -> Session {
+/// Makes a session. `proxied`: the client may say XCLIENT and XFORWARD.
+pub(crate) fn session(chance: &mut Chance, tls: Security, proxied: bool) -> Session {
     let client: IpAddr = match chance.once_in(5) {
         true => chance.pick(CLIENTS).parse().unwrap_or(USUAL_CLIENT),
         false => USUAL_CLIENT,
@@ -545,6 +601,7 @@ pub(crate) fn session(chance: &mut Chance, tls: Security) -> Session {
         chance,
         place: Place::default(),
         tls: tls == Security::Starttls,
+        proxied,
         group: 0,
         pending: Vec::new(),
         steps: Vec::new(),
@@ -590,6 +647,9 @@ impl Writer<'_> {
     }
 
     fn command(&mut self) {
+        if self.proxied && self.chance.once_in(5) {
+            return self.speak_for_another();
+        }
         if self.chance.once_in(4) {
             return self.other();
         }
@@ -629,6 +689,19 @@ impl Writer<'_> {
                 }
                 self.line(line.as_bytes().to_vec());
             }
+        }
+    }
+
+    fn speak_for_another(&mut self) {
+        let verb = self.chance.pick(&["XCLIENT", "XFORWARD", "XFORWARD", "xclient"]);
+        let mut line = verb.to_owned();
+        for _ in 0..=self.chance.below(4) {
+            line.push(' ');
+            line.push_str(self.chance.pick(ATTRIBUTES));
+        }
+        self.line(line.into_bytes());
+        if verb != "XFORWARD" && !self.place.sender {
+            self.place = Place { secure: self.place.secure, ..Place::default() };
         }
     }
 

@@ -178,6 +178,7 @@ impl Scene {
             etrn: None,
             tls: self.tls.as_ref(),
             login: self.login.as_ref(),
+            sasl_sender: None,
             login_unknown: None,
             pipelined: self.pipelined,
             in_transaction: self.sender.is_some(),

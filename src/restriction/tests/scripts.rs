@@ -254,6 +254,7 @@ impl Player {
             etrn: None,
             tls: self.tls.as_ref(),
             login: None,
+            sasl_sender: None,
             login_unknown: None,
             pipelined: false,
             in_transaction: true,
