@@ -28,6 +28,53 @@ pub struct Parameter {
     pub effect: Effect,
 }
 
+/// The rows as they are kept. Texts stand one behind the other, for a pointer to each would have
+/// to be written by the dynamic linker at every start, and that memory is shared with nobody.
+pub struct Table {
+    /// Name, kind and default of each row, each with a NUL behind it.
+    texts: &'static str,
+    bounds: &'static [Bounds],
+}
+
+struct Bounds {
+    min: i64,
+    max: i64,
+    effect: Effect,
+}
+
+impl Table {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> Rows {
+        Rows { texts: self.texts.split('\0'), bounds: self.bounds.iter() }
+    }
+}
+
+/// The rows of [`TABLE`], one after the other.
+pub struct Rows {
+    texts: std::str::Split<'static, char>,
+    bounds: std::slice::Iter<'static, Bounds>,
+}
+
+impl Iterator for Rows {
+    type Item = Parameter;
+
+    fn next(&mut self) -> Option<Parameter> {
+        let Bounds { min, max, effect } = *self.bounds.next()?;
+        let (name, kind) = (self.texts.next()?, self.texts.next()?);
+        Some(Parameter { name, default: self.texts.next()?, kind, min, max, effect })
+    }
+}
+
 /// What a parameter does in this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -83,22 +130,22 @@ macro_rules! parameters {
         }
 
         /// All parameters, in the order in which they are loaded.
-        pub static TABLE: &[Parameter] = &[
-            $( Parameter {
-                name: stringify!($name),
-                default: $default,
-                kind: stringify!($kind),
-                min: first(&[$($min)?]),
-                max: first(&[$($max)?]),
-                effect: effect!($($effect)?),
-            }, )*
-        ];
+        pub static TABLE: Table = Table {
+            texts: concat!($( stringify!($name), "\0", stringify!($kind), "\0", $default, "\0", )*),
+            bounds: &[
+                $( Bounds {
+                    min: first(&[$($min)?]),
+                    max: first(&[$($max)?]),
+                    effect: effect!($($effect)?),
+                }, )*
+            ],
+        };
 
         impl Parameters {
             /// Evaluates all parameters in order. They are large: on the stack there is one copy.
             pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Box<Self>, Fatal> {
                 let mut rows = TABLE.iter();
-                $( let $name = loader.load::<kinds::$kind>(next(&mut rows))?; )*
+                $( let $name = loader.load::<kinds::$kind>(&next(&mut rows))?; )*
                 Ok(Box::new(Self { $( $name, )* }))
             }
         }
@@ -109,7 +156,7 @@ const fn first(limits: &[i64]) -> i64 {
     if limits.is_empty() { 0 } else { limits[0] }
 }
 
-fn next(rows: &mut std::slice::Iter<'static, Parameter>) -> &'static Parameter {
+fn next(rows: &mut Rows) -> Parameter {
     rows.next().expect("the table has a row for each field")
 }
 
