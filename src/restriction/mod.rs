@@ -240,7 +240,7 @@ const TODAYS_RELAY_RESTRICTIONS: &[u8] =
 
 impl Policy {
     /// Compiles all lists and opens what they need; before the chroot. The order is Postfix's.
-    pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Self, Fatal> {
+    pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Box<Self>, Fatal> {
         let clients = Clients::open(config, opener)?;
         let relay_domains =
             MatchList::open(opener, config, "relay_domains", &config.relay_domains, Kind::Domain)?;
@@ -279,7 +279,7 @@ impl Policy {
             &config.smtpd_log_access_permit_actions,
             Kind::String,
         )?;
-        Ok(Self {
+        Ok(Box::new(Self {
             client,
             helo,
             sender,
@@ -305,7 +305,7 @@ impl Policy {
             warned_of_check_relay_domains: Cell::new(false),
             may_remember: remembered::may_remember(config),
             config: Rc::clone(config),
-        })
+        }))
     }
 
     /// When a client connects. With smtpd_delay_reject this waits for the recipient.

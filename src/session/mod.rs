@@ -387,7 +387,7 @@ impl Smtpd {
     /// Reads and opens what needs privileges: tables, restrictions, certificates. The working
     /// directory is the queue directory.
     pub fn pre_jail(config: &Rc<Config>) -> Result<Self, Fatal> {
-        Ok(Self { server: Rc::new(Server::open(config)?) })
+        Ok(Self { server: Server::open(config)? })
     }
 
     /// Says where queue_minfree is too small to be of use.

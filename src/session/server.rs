@@ -43,7 +43,7 @@ pub struct Server {
     pub(crate) lists: Lists,
     /// The restrictions. None in stand-alone mode: whoever runs us has written what he sends, and
     /// may not read our tables.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<Box<Policy>>,
     pub(crate) users: Option<Users>,
     pub(crate) hints: Option<Hints>,
     pub(crate) rewrite_clients: Option<RewriteClients>,
@@ -71,8 +71,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens everything, in Postfix's order (`pre_jail_init()`).
-    pub(crate) fn open(config: &Rc<Config>) -> Result<Self, Fatal> {
+    /// Opens everything, in Postfix's order (`pre_jail_init()`). It is large: made where it stays,
+    /// since a stack that was deep once costs every process that memory for good.
+    pub(crate) fn open(config: &Rc<Config>) -> Result<Rc<Self>, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
         let tlsmgr = Box::new(Tlsmgr::new(config));
         let server = Self::open_beside(config, Opener::new(config), tlsmgr)?;
@@ -100,7 +101,7 @@ impl Server {
         config: &Rc<Config>,
         mut opener: Opener,
         tlsmgr: Box<dyn SessionKeeper>,
-    ) -> Result<Self, Fatal> {
+    ) -> Result<Rc<Self>, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let (policy, users, hints, rewrite_clients) = if config.stand_alone {
@@ -145,7 +146,7 @@ impl Server {
         if !config.stand_alone {
             warn_of_what_is_missing(config);
         }
-        Ok(Self {
+        Ok(Rc::new(Self {
             lists,
             policy,
             users,
@@ -168,7 +169,7 @@ impl Server {
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
             config: Rc::clone(config),
-        })
+        }))
     }
 
     pub(crate) fn warn_of_space(&self) {

@@ -66,7 +66,7 @@ impl Resolve for Domains<'_> {
 
 /// A session's facts and what restrictions made of them.
 struct Scene {
-    policy: Policy,
+    policy: Box<Policy>,
     rewrite_clients: RewriteClients,
     client: Client,
     helo: Option<&'static str>,
