@@ -31,12 +31,16 @@ pub struct Parameter {
 /// The rows as they are kept. Texts stand one behind the other, for a pointer to each would have
 /// to be written by the dynamic linker at every start, and that memory is shared with nobody.
 pub struct Table {
-    /// Name, kind and default of each row, each with a NUL behind it.
+    /// Name, kind and default of each row.
     texts: &'static str,
-    bounds: &'static [Bounds],
+    rows: &'static [Row],
 }
 
-struct Bounds {
+/// What of a row is no text; of texts their lengths.
+struct Row {
+    name: u16,
+    kind: u16,
+    default: u16,
     min: i64,
     max: i64,
     effect: Effect,
@@ -45,33 +49,42 @@ struct Bounds {
 impl Table {
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.bounds.len()
+        self.rows.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.bounds.is_empty()
+        self.rows.is_empty()
     }
 
     /// The rows.
     pub fn iter(&self) -> Rows {
-        Rows { texts: self.texts.split('\0'), bounds: self.bounds.iter() }
+        Rows { texts: self.texts, rows: self.rows.iter() }
     }
 }
 
 /// The rows of [`TABLE`], one after the other.
 pub struct Rows {
-    texts: std::str::Split<'static, char>,
-    bounds: std::slice::Iter<'static, Bounds>,
+    /// Those of the rows that come.
+    texts: &'static str,
+    rows: std::slice::Iter<'static, Row>,
+}
+
+impl Rows {
+    fn text(&mut self, len: u16) -> Option<&'static str> {
+        let (text, rest) = self.texts.split_at_checked(usize::from(len))?;
+        self.texts = rest;
+        Some(text)
+    }
 }
 
 impl Iterator for Rows {
     type Item = Parameter;
 
     fn next(&mut self) -> Option<Parameter> {
-        let Bounds { min, max, effect } = *self.bounds.next()?;
-        let (name, kind) = (self.texts.next()?, self.texts.next()?);
-        Some(Parameter { name, default: self.texts.next()?, kind, min, max, effect })
+        let Row { name, kind, default, min, max, effect } = *self.rows.next()?;
+        let (name, kind) = (self.text(name)?, self.text(kind)?);
+        Some(Parameter { name, default: self.text(default)?, kind, min, max, effect })
     }
 }
 
@@ -131,9 +144,12 @@ macro_rules! parameters {
 
         /// All parameters, in the order in which they are loaded.
         pub static TABLE: Table = Table {
-            texts: concat!($( stringify!($name), "\0", stringify!($kind), "\0", $default, "\0", )*),
-            bounds: &[
-                $( Bounds {
+            texts: concat!($( stringify!($name), stringify!($kind), $default, )*),
+            rows: &[
+                $( Row {
+                    name: stringify!($name).len() as u16,
+                    kind: stringify!($kind).len() as u16,
+                    default: $default.len() as u16,
                     min: first(&[$($min)?]),
                     max: first(&[$($max)?]),
                     effect: effect!($($effect)?),
