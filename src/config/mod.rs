@@ -242,6 +242,14 @@ mod tests {
     }
 
     #[test]
+    fn after_the_start_texts_are_forgotten_and_parameters_stay() {
+        let config = Config::of_text("a = b\nsmtpd_banner = hello").unwrap();
+        config.forget_texts();
+        assert_eq!((config.text(b"a"), config.is_set("a")), (None, false));
+        assert_eq!(config.smtpd_banner, b"hello");
+    }
+
+    #[test]
     fn the_process_is_smtpd() {
         let config = Config::of_text("smtpd_banner = $process_name $service_name").unwrap();
         assert_eq!(config.smtpd_banner, b"smtpd smtp");
