@@ -110,7 +110,7 @@ fn what_has_effect_is_used_and_what_has_none_is_not() {
     let config = sources("src/config", &["parameters.rs", "dialect.rs", "compat.rs", "listing.rs"]);
     let acts = |name: &str| TABLE.iter().any(|row| row.name == name && row.effect == Effect::Acts);
     let mut wrong = Vec::new();
-    for row in TABLE {
+    for row in TABLE.iter() {
         let field = has_word(&used, &format!("config.{}", row.name))
             || has_word(&used, &format!("config().{}", row.name))
             || has_word(&used, row.name);
@@ -149,7 +149,7 @@ fn parity_page() -> String {
         count(Effect::Foreign)
     );
     page += "| parameter | kind | default (Postfix 3.12) | effect |\n| --- | --- | --- | --- |\n";
-    for row in TABLE {
+    for row in TABLE.iter() {
         let effect = match row.effect {
             Effect::Acts => "yes",
             Effect::Later => "not yet",

@@ -101,7 +101,8 @@ pub struct Row {
     /// What.
     pub change: Change,
     /// In a sentence.
-    pub what: &'static str,
+    #[cfg(test)]
+    what: &'static str,
     since: &'static Since,
 }
 
@@ -113,7 +114,7 @@ macro_rules! changes {
 
         /// THE TABLE of log lines, replies and wire forms.
         pub static CHANGES: &[Row] = &[
-            $( Row { change: Change::$name, what: $what, since: since!($($release)+) }, )*
+            $( Row { change: Change::$name, #[cfg(test)] what: $what, since: since!($($release)+) }, )*
         ];
     };
 }

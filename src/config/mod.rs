@@ -12,6 +12,7 @@ pub mod main_cf;
 pub mod parameters;
 mod ports;
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -35,7 +36,7 @@ use crate::sys::file::read_rest;
 #[derive(Debug, Clone)]
 pub struct Config {
     parameters: Box<Parameters>,
-    dictionary: Dictionary,
+    dictionary: RefCell<Dictionary>,
     level: Level,
     ports: KnownPorts,
     /// The release of Postfix that we speak as (smtpd_rs_dialect).
@@ -129,7 +130,7 @@ impl Config {
         }
         Ok(Self {
             parameters,
-            dictionary: source.dictionary,
+            dictionary: RefCell::new(source.dictionary),
             level: facts.level,
             release: facts.release,
             ports: std::mem::take(&mut facts.ports),
@@ -145,9 +146,10 @@ impl Config {
         })
     }
 
-    /// The evaluated text of any name in main.cf, such as that of a restriction class.
+    /// The evaluated text of any name in main.cf, such as that of a restriction class. Only while
+    /// the process starts: see [`Config::forget_texts`].
     pub fn text(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.dictionary.evaluated(name).unwrap_or_else(|error| {
+        self.dictionary.borrow().evaluated(name).unwrap_or_else(|error| {
             error!("{}", error.0);
             None
         })
@@ -158,9 +160,16 @@ impl Config {
         self.release.does(change)
     }
 
-    /// Whether main.cf or `-o` sets the parameter (compatibility_level).
+    /// Whether main.cf or `-o` sets the parameter (compatibility_level). Only while the process
+    /// starts, as [`Config::text`].
     pub fn is_set(&self, name: &str) -> bool {
-        self.dictionary.is_set(name.as_bytes())
+        self.dictionary.borrow().is_set(name.as_bytes())
+    }
+
+    /// Forgets all that is asked for by its name: at the end of a start, when the restrictions are
+    /// compiled. The parameters stay.
+    pub fn forget_texts(&self) {
+        self.dictionary.take();
     }
 
     /// Whether clients can log in: by SASL, or by a certificate that is somebody's.
@@ -230,6 +239,14 @@ mod tests {
         assert_eq!(config.text(b"c"), None);
         assert_eq!(config.text(b"wrong"), None);
         assert!(config.is_set("a") && !config.is_set("smtpd_timeout"));
+    }
+
+    #[test]
+    fn after_the_start_texts_are_forgotten_and_parameters_stay() {
+        let config = Config::of_text("a = b\nsmtpd_banner = hello").unwrap();
+        config.forget_texts();
+        assert_eq!((config.text(b"a"), config.is_set("a")), (None, false));
+        assert_eq!(config.smtpd_banner, b"hello");
     }
 
     #[test]

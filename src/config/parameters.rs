@@ -28,6 +28,66 @@ pub struct Parameter {
     pub effect: Effect,
 }
 
+/// The rows as they are kept. Texts stand one behind the other, for a pointer to each would have
+/// to be written by the dynamic linker at every start, and that memory is shared with nobody.
+pub struct Table {
+    /// Name, kind and default of each row.
+    texts: &'static str,
+    rows: &'static [Row],
+}
+
+/// What of a row is no text; of texts their lengths.
+struct Row {
+    name: u16,
+    kind: u16,
+    default: u16,
+    min: i64,
+    max: i64,
+    effect: Effect,
+}
+
+impl Table {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> Rows {
+        Rows { texts: self.texts, rows: self.rows.iter() }
+    }
+}
+
+/// The rows of [`TABLE`], one after the other.
+pub struct Rows {
+    /// Those of the rows that come.
+    texts: &'static str,
+    rows: std::slice::Iter<'static, Row>,
+}
+
+impl Rows {
+    fn text(&mut self, len: u16) -> Option<&'static str> {
+        let (text, rest) = self.texts.split_at_checked(usize::from(len))?;
+        self.texts = rest;
+        Some(text)
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Parameter;
+
+    fn next(&mut self) -> Option<Parameter> {
+        let Row { name, kind, default, min, max, effect } = *self.rows.next()?;
+        let (name, kind) = (self.text(name)?, self.text(kind)?);
+        Some(Parameter { name, default: self.text(default)?, kind, min, max, effect })
+    }
+}
+
 /// What a parameter does in this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -83,22 +143,25 @@ macro_rules! parameters {
         }
 
         /// All parameters, in the order in which they are loaded.
-        pub static TABLE: &[Parameter] = &[
-            $( Parameter {
-                name: stringify!($name),
-                default: $default,
-                kind: stringify!($kind),
-                min: first(&[$($min)?]),
-                max: first(&[$($max)?]),
-                effect: effect!($($effect)?),
-            }, )*
-        ];
+        pub static TABLE: Table = Table {
+            texts: concat!($( stringify!($name), stringify!($kind), $default, )*),
+            rows: &[
+                $( Row {
+                    name: stringify!($name).len() as u16,
+                    kind: stringify!($kind).len() as u16,
+                    default: $default.len() as u16,
+                    min: first(&[$($min)?]),
+                    max: first(&[$($max)?]),
+                    effect: effect!($($effect)?),
+                }, )*
+            ],
+        };
 
         impl Parameters {
             /// Evaluates all parameters in order. They are large: on the stack there is one copy.
             pub(super) fn load(loader: &mut Loader<'_, '_>) -> Result<Box<Self>, Fatal> {
                 let mut rows = TABLE.iter();
-                $( let $name = loader.load::<kinds::$kind>(next(&mut rows))?; )*
+                $( let $name = loader.load::<kinds::$kind>(&next(&mut rows))?; )*
                 Ok(Box::new(Self { $( $name, )* }))
             }
         }
@@ -109,7 +172,7 @@ const fn first(limits: &[i64]) -> i64 {
     if limits.is_empty() { 0 } else { limits[0] }
 }
 
-fn next(rows: &mut std::slice::Iter<'static, Parameter>) -> &'static Parameter {
+fn next(rows: &mut Rows) -> Parameter {
     rows.next().expect("the table has a row for each field")
 }
 

@@ -21,7 +21,7 @@ use crate::sys::service_socket::ServiceSocket;
 use crate::wire::attr::{Attr, BadAttr, Decoder, Form, Limits, List, Scan, encode};
 
 /// Bytes that are read at once.
-const READ_SIZE: usize = 4096;
+const READ_SIZE: usize = 2048;
 /// Time between connects that must succeed. As Postfix: `mail_connect_wait()`.
 const CONNECT_DELAY: Duration = Duration::from_secs(10);
 /// The connect whose failure is fatal.

@@ -27,6 +27,8 @@ pub(super) fn items(
     let (utf8, release) = (config.smtputf8_enable, config.release);
     let mut parser = Parser { opener, parameter, utf8, release, items: Vec::new() };
     parser.add(text, true, 0)?;
+    // Most lists have an item or none.
+    parser.items.shrink_to_fit();
     Ok(parser.items)
 }
 

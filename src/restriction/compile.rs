@@ -343,6 +343,7 @@ impl Compiler<'_, '_> {
             steps.push(Step { name: word.to_vec(), next, act, steady });
             rest = after.get(taken..).unwrap_or_default();
         }
+        steps.shrink_to_fit();
         Ok(List { steps })
     }
 

@@ -260,7 +260,7 @@ const TODAYS_RELAY_RESTRICTIONS: &[u8] =
 
 impl Policy {
     /// Compiles all lists and opens what they need; before the chroot. The order is Postfix's.
-    pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Self, Fatal> {
+    pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Box<Self>, Fatal> {
         let clients = Clients::open(config, opener)?;
         let relay_domains =
             MatchList::open(opener, config, "relay_domains", &config.relay_domains, Kind::Domain)?;
@@ -302,7 +302,7 @@ impl Policy {
             &config.smtpd_log_access_permit_actions,
             Kind::String,
         )?;
-        Ok(Self {
+        Ok(Box::new(Self {
             client,
             helo,
             sender,
@@ -333,7 +333,7 @@ impl Policy {
             warned_of_mx_backup: Cell::new(false),
             may_remember: remembered::may_remember(config),
             config: Rc::clone(config),
-        })
+        }))
     }
 
     /// When a client connects. With smtpd_delay_reject this waits for the recipient.

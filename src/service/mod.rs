@@ -90,6 +90,8 @@ fn life<P: Program>() -> Result<(), Fatal> {
     time::local(time::now());
     privileges::drop(&config, arguments.drop_privileges, arguments.chroot)?;
     program.post_jail()?;
+    config.forget_texts();
+    process::give_memory_back();
 
     let Some(transport) = transport else { return serve_stdin(program, &arguments.rest) };
     if !passed {

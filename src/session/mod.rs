@@ -407,7 +407,7 @@ impl Smtpd {
 
     /// [`pre_jail`](Self::pre_jail) with another name service.
     pub fn pre_jail_with(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Self, Fatal> {
-        Ok(Self { server: Rc::new(Server::open(config, network)?) })
+        Ok(Self { server: Server::open(config, network)? })
     }
 
     /// Says where queue_minfree is too small to be of use.

@@ -45,7 +45,7 @@ pub struct Server {
     pub(crate) lists: Lists,
     /// The restrictions. None in stand-alone mode: whoever runs us has written what he sends, and
     /// may not read our tables.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<Box<Policy>>,
     pub(crate) users: Option<Users>,
     pub(crate) hints: Option<Hints>,
     pub(crate) rewrite_clients: Option<RewriteClients>,
@@ -74,8 +74,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens everything, in Postfix's order (`pre_jail_init()`).
-    pub(crate) fn open(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Self, Fatal> {
+    /// Opens everything, in Postfix's order (`pre_jail_init()`). It is large: made where it stays,
+    /// since a stack that was deep once costs every process that memory for good.
+    pub(crate) fn open(config: &Rc<Config>, network: Box<dyn Network>) -> Result<Rc<Self>, Fatal> {
         crate::sys::service_socket::use_window(config.tcp_windowsize);
         hostname::use_idna2003(config.enable_idna2003_compatibility);
         let tlsmgr = Box::new(Tlsmgr::new(config));
@@ -105,7 +106,7 @@ impl Server {
         mut opener: Opener,
         tlsmgr: Box<dyn SessionKeeper>,
         network: Box<dyn Network>,
-    ) -> Result<Self, Fatal> {
+    ) -> Result<Rc<Self>, Fatal> {
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let (policy, users, hints, rewrite_clients) = if config.stand_alone {
@@ -151,7 +152,7 @@ impl Server {
         if !config.stand_alone {
             warn_of_what_is_missing(config);
         }
-        Ok(Self {
+        Ok(Rc::new(Self {
             lists,
             policy,
             users,
@@ -175,7 +176,7 @@ impl Server {
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,
             config: Rc::clone(config),
-        })
+        }))
     }
 
     pub(crate) fn warn_of_space(&self) {

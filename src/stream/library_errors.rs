@@ -1,7 +1,8 @@
 //! What OpenSSL says went wrong, as Postfix logs it.
 
-use nix::errno::Errno;
 use openssl::error::{Error, ErrorStack};
+
+use crate::sys::errno::errno_text;
 
 /// Logs each error of the stack: `TLS library problem: error:0A00010B:SSL routines::wrong version
 /// number:../ssl/record/ssl3_record.c:350:`. As Postfix: `tls_print_errors()`.
@@ -28,7 +29,7 @@ fn text(error: &Error) -> String {
         Some(text) => text.to_owned(),
         None if code & SYSTEM_ERROR != 0 => {
             let errno = i32::try_from(code & (SYSTEM_ERROR - 1)).unwrap_or(0);
-            Errno::from_raw(errno).desc().to_owned()
+            errno_text(errno)
         }
         None => format!("reason({})", code & 0x7f_ffff),
     };

@@ -58,6 +58,11 @@ impl LockFile {
     }
 }
 
+/// Locks `file` until it is closed; waits for whoever has it locked.
+pub fn hold(file: &File) -> io::Result<()> {
+    flock(file, libc::LOCK_EX)
+}
+
 fn flock(file: &File, operation: libc::c_int) -> io::Result<()> {
     again(|| {
         // SAFETY: takes integers; the descriptor is open as long as the file is.

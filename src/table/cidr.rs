@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::lines::{Lines, is_space, trim_end, trim_start};
 use super::rules::{Blocks, keyword};
@@ -17,6 +18,7 @@ const INDEX_FROM: usize = 16;
 
 struct Cidr {
     name: Vec<u8>,
+    /// Empty where there is an index.
     rules: Vec<Rule>,
     /// The values, each with a NUL behind it.
     values: Vec<u8>,
@@ -36,25 +38,6 @@ enum Rule {
         end: Option<NonZeroU32>,
     },
     EndIf,
-}
-
-/// What orders networks: family, length of mask, address without what stands behind the mask.
-type NetKey = (bool, u8, u128);
-
-fn key_of(net: &IpNet) -> NetKey {
-    match net {
-        IpNet::V4(net) => (true, net.prefix_len(), u128::from(u32::from(net.network()))),
-        IpNet::V6(net) => (false, net.prefix_len(), u128::from(net.network())),
-    }
-}
-
-impl Rule {
-    fn key(&self) -> Option<NetKey> {
-        match self {
-            Self::Match { net, .. } => Some(key_of(&net.net)),
-            _ => None,
-        }
-    }
 }
 
 /// A network, or all that is not in it.
@@ -83,34 +66,27 @@ impl Table for Cidr {
 
     fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
         let Some(ip) = network::ip(key) else { return Ok(None) };
-        let rule = match &self.index {
-            Some(index) => index.find(&self.rules, &ip),
+        let at = match &self.index {
+            Some(index) => index.find(&ip),
             None => self.scan(&ip),
         };
-        Ok(rule.and_then(|rule| self.value(rule)))
+        Ok(at.and_then(|at| self.value_at(at)).map(<[u8]>::to_vec))
     }
 }
 
 impl Cidr {
-    /// The first rule that matches, rule by rule.
-    fn scan(&self, ip: &IpAddr) -> Option<&Rule> {
+    /// Where the value of the first rule that matches begins, rule by rule.
+    fn scan(&self, ip: &IpAddr) -> Option<u32> {
         let mut at = 0;
         while let Some(rule) = self.rules.get(at) {
             match rule {
-                Rule::Match { net, .. } if net.matches(ip) => return Some(rule),
+                Rule::Match { net, at } if net.matches(ip) => return Some(*at),
                 Rule::If { net, end } if !net.matches(ip) => at = (*end)?.get() as usize,
                 _ => {}
             }
             at += 1;
         }
         None
-    }
-
-    fn value(&self, rule: &Rule) -> Option<Vec<u8>> {
-        match *rule {
-            Rule::Match { at, .. } => self.value_at(at).map(<[u8]>::to_vec),
-            _ => None,
-        }
     }
 
     fn value_at(&self, at: u32) -> Option<&[u8]> {
@@ -132,12 +108,10 @@ impl Cidr {
     }
 }
 
-/// Rules by length of mask.
+/// Networks and their values, in place of rules that are nothing but networks with values.
 struct Index {
-    /// Places of rules, ordered by family, length and network.
-    order: Vec<u32>,
-    /// For each family and length, which part of `order` it is.
-    parts: Vec<(bool, u8, std::ops::Range<usize>)>,
+    v4: Networks<u32>,
+    v6: Networks<[u8; 16]>,
 }
 
 impl Index {
@@ -146,36 +120,65 @@ impl Index {
         if rules.len() < INDEX_FROM {
             return None;
         }
-        let mut order = Vec::with_capacity(rules.len());
-        for (place, rule) in rules.iter().enumerate() {
-            let Rule::Match { net: Net { inside: true, .. }, .. } = rule else { return None };
-            order.push(u32::try_from(place).ok()?);
-        }
-        // Of equal networks the first stays the first, and the only one.
-        let key = |place: &u32| rules.get(*place as usize).and_then(Rule::key);
-        order.sort_by_key(key);
-        order.dedup_by_key(|place| key(place));
-        order.shrink_to_fit();
-        let mut parts: Vec<(bool, u8, std::ops::Range<usize>)> = Vec::new();
-        for (at, (v4, len, _)) in order.iter().filter_map(key).enumerate() {
-            match parts.last_mut() {
-                Some(part) if (part.0, part.1) == (v4, len) => part.2.end = at + 1,
-                _ => parts.push((v4, len, at..at + 1)),
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for rule in rules {
+            let Rule::Match { net: Net { net, inside: true }, at } = rule else { return None };
+            match net {
+                IpNet::V4(net) => v4.push((net.prefix_len(), net.network().to_bits(), *at)),
+                IpNet::V6(net) => v6.push((net.prefix_len(), net.network().octets(), *at)),
             }
         }
-        Some(Self { order, parts })
+        Some(Self { v4: Networks::of(v4), v6: Networks::of(v6) })
     }
 
-    /// The first of `rules` whose network has `ip`.
-    fn find<'a>(&self, rules: &'a [Rule], ip: &IpAddr) -> Option<&'a Rule> {
-        let key = |place: &u32| rules.get(*place as usize).and_then(Rule::key);
-        let found = self.parts.iter().filter(|part| part.0 == ip.is_ipv4()).filter_map(|part| {
-            let wanted = key_of(&IpNet::new(*ip, part.1).ok()?);
-            let order = self.order.get(part.2.clone())?;
-            let at = order.binary_search_by_key(&Some(wanted), key).ok()?;
-            order.get(at).copied()
+    /// Where the value of the first rule begins whose network has `ip`.
+    fn find(&self, ip: &IpAddr) -> Option<u32> {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.v4.find(|len| Some(Ipv4Net::new(*ip, len).ok()?.network().to_bits()))
+            }
+            IpAddr::V6(ip) => {
+                self.v6.find(|len| Some(Ipv6Net::new(*ip, len).ok()?.network().octets()))
+            }
+        }
+    }
+}
+
+/// Networks of a family, `A` being an address without what stands behind the mask.
+struct Networks<A> {
+    /// Networks and where their values begin, by length of mask, then by address.
+    nets: Vec<(A, u32)>,
+    /// For each length, which part of `nets` it is.
+    parts: Vec<(u8, Range<usize>)>,
+}
+
+impl<A: Ord> Networks<A> {
+    fn of(mut all: Vec<(u8, A, u32)>) -> Self {
+        // The values stand in the order of the rules, so of equal networks the first stays the
+        // first, and the only one.
+        all.sort_unstable();
+        all.dedup_by(|next, first| (next.0, &next.1) == (first.0, &first.1));
+        let mut parts: Vec<(u8, Range<usize>)> = Vec::new();
+        for (at, (len, ..)) in all.iter().enumerate() {
+            match parts.last_mut() {
+                Some(part) if part.0 == *len => part.1.end = at + 1,
+                _ => parts.push((*len, at..at + 1)),
+            }
+        }
+        let mut nets = Vec::with_capacity(all.len());
+        nets.extend(all.into_iter().map(|(_, network, at)| (network, at)));
+        Self { nets, parts }
+    }
+
+    /// Where the first value begins of the networks that `network_of` gives for each length.
+    fn find(&self, network_of: impl Fn(u8) -> Option<A>) -> Option<u32> {
+        let found = self.parts.iter().filter_map(|(len, part)| {
+            let wanted = network_of(*len)?;
+            let nets = self.nets.get(part.clone())?;
+            let place = nets.binary_search_by(|(network, _)| network.cmp(&wanted)).ok()?;
+            nets.get(place).map(|(_, at)| *at)
         });
-        rules.get(found.min()? as usize)
+        found.min()
     }
 }
 
@@ -205,9 +208,12 @@ pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
         warning!("cidr map {}, line {}: IF has no matching ENDIF", spec.name, number);
     }
     lines.end().map_err(|error| fatal!("cidr map {}: read error: {}", spec.name, error))?;
-    table.rules.shrink_to_fit();
     table.values.shrink_to_fit();
     table.index = Index::of(&table.rules);
+    if table.index.is_some() {
+        table.rules.clear();
+    }
+    table.rules.shrink_to_fit();
     Ok(Box::new(table))
 }
 

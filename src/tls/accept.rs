@@ -20,6 +20,7 @@ use super::{Algorithm, Names, Shown, TlsFacts, peer};
 use crate::config::dialect::{Change, Release};
 use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
+use crate::sys::errno::errno_text;
 
 /// A handshake failed, and the log says why. The stream is closed: the client must be considered
 /// lost.
@@ -310,7 +311,7 @@ fn log_failure(error: StartError<Failure>, namaddr: &[u8]) {
             log_library_errors(&errors);
         }
         StartError::Handshake(Failure::Connection(error)) => {
-            info!("SSL_accept error from {}: {}", namaddr, error.desc());
+            info!("SSL_accept error from {}: {}", namaddr, errno_text(error as i32));
         }
         StartError::Library(errors) => {
             info!("SSL_set_fd error to {}", namaddr);

@@ -14,8 +14,9 @@ use openssl::stack::Stack;
 use openssl::x509::{X509, X509Ref};
 
 use super::ffi::{self, KeyForm, Pem, PemReader};
-use super::files::{File, as_path, why};
+use super::files::{File, as_path};
 use crate::stream::log_library_errors;
+use crate::sys::errno::error_text;
 
 /// A certificate with its key in a file each (`smtpd_tls_cert_file`, `smtpd_tls_key_file`).
 pub(super) struct Pair {
@@ -104,7 +105,7 @@ fn set_key_file(ctx: &mut SslContextBuilder, path: &Path) -> Result<(), ErrorSta
 }
 
 fn log_open_error(name: &[u8], error: &io::Error) {
-    warning!("error opening chain file: {}: {}", name, why(error));
+    warning!("error opening chain file: {}: {}", name, error_text(error));
 }
 
 /// Puts the chains of smtpd_tls_chain_files into the context; `false` (and a warning) where they

@@ -5,8 +5,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::errno::Errno;
-
 use super::ffi;
 
 /// A file with its content, which is overwritten when no longer needed.
@@ -33,12 +31,4 @@ impl Drop for File {
 /// A name from main.cf as a path.
 pub(super) fn as_path(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
-}
-
-/// What the system says of an error: `No such file or directory`.
-pub(super) fn why(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(errno) => Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
-    }
 }

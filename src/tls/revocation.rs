@@ -12,9 +12,10 @@ use openssl::ssl::SslContextBuilder;
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Crl};
 
-use super::files::{File, why};
+use super::files::File;
 use super::{ffi, inspect, session};
 use crate::stream::log_library_errors;
+use crate::sys::errno::error_text;
 
 /// A larger file is not parsed: it would cost each process more than it is worth.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -105,7 +106,7 @@ fn read(file: &File) -> Vec<X509Crl> {
         }
         Ok(pem) => pem,
         Err(error) => {
-            warning!("cannot read smtpd_tls_ccert_crl_file {}: {}", file.name, why(error));
+            warning!("cannot read smtpd_tls_ccert_crl_file {}: {}", file.name, error_text(error));
             return Vec::new();
         }
     };

@@ -21,7 +21,7 @@ use openssl::x509::X509;
 
 use super::certificates::{Pair, load_chains};
 use super::ffi::{self, ConfigFile, InitError};
-use super::files::{File, as_path, why};
+use super::files::{File, as_path};
 use super::levels::LogLevels;
 use super::loglevel::LogMask;
 use super::protocols::Protocols;
@@ -33,6 +33,7 @@ use super::{Switches, inspect, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
+use crate::sys::errno::error_text;
 use crate::table::Opener;
 
 /// TLS as a server has it.
@@ -464,7 +465,7 @@ fn load_dh(ctx: &mut SslContextBuilder, files: &Files) {
         Some((name, Err(error))) => warning!(
             "error opening DH parameter file \"{}\": {} -- using compiled-in defaults",
             name,
-            why(error)
+            error_text(error)
         ),
     }
     let (done, kind) = match parameters {

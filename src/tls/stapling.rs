@@ -11,9 +11,10 @@ use openssl::ocsp::{OcspResponse, OcspResponseStatus};
 use openssl::ssl::{SslContextBuilder, SslRef};
 
 use super::ffi::{self, OcspAnswer};
-use super::files::{File, why};
+use super::files::File;
 use super::session;
 use crate::stream::log_library_errors;
+use crate::sys::errno::error_text;
 
 const BEGIN: &[u8] = b"-----BEGIN OCSP RESPONSE-----";
 const END: &[u8] = b"-----END OCSP RESPONSE-----";
@@ -37,7 +38,7 @@ pub(super) fn is_there(bytes: &[u8]) -> bool {
 pub(super) fn staple(ctx: &mut SslContextBuilder, file: &File) {
     let staple = match &file.bytes {
         Ok(bytes) => parse(bytes).map_err(str::to_owned),
-        Err(error) => Err(why(error)),
+        Err(error) => Err(error_text(error)),
     };
     let (der, answers) = match staple {
         Ok(staple) => staple,

@@ -11,11 +11,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::super::Trouble;
 use crate::config::Config;
 use crate::identity::Entry;
+use crate::sys::lock;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
 /// Table types that are a file of text, and whether postmap(1) indexes it.
@@ -134,17 +133,16 @@ impl Users {
     }
 
     /// The file, locked; again if somebody has put another in its place meanwhile.
-    fn lock(&self) -> Result<Flock<File>, Trouble> {
+    fn lock(&self) -> Result<File, Trouble> {
         loop {
             let mut options = OpenOptions::new();
             options.read(true).append(true).create(true).mode(0o644);
             let file = options.open(&self.path).map_err(|error| self.failed("open", &error))?;
-            let lock = Flock::lock(file, FlockArg::LockExclusive)
-                .map_err(|(_, error)| self.failed("lock", &error.into()))?;
-            let ours = lock.metadata().map_err(|error| self.failed("fstat", &error))?;
+            lock::hold(&file).map_err(|error| self.failed("lock", &error))?;
+            let ours = file.metadata().map_err(|error| self.failed("fstat", &error))?;
             let there = fs::metadata(&self.path);
             if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
-                return Ok(lock);
+                return Ok(file);
             }
         }
     }

@@ -82,7 +82,7 @@ fn parts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The parameter whose default has a part of the text.
 pub(super) fn default_in(text: &[u8]) -> Option<&'static str> {
     parts(text).find_map(|part| {
-        let row = TABLE.iter().rfind(|row| has_word(row.default.as_bytes(), part))?;
+        let row = TABLE.iter().filter(|row| has_word(row.default.as_bytes(), part)).last()?;
         Some(row.name)
     })
 }

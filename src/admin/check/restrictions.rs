@@ -2,12 +2,11 @@
 
 use super::report::Severity;
 use super::start::{Examination, Started};
-use crate::restriction::Policy;
 use crate::restriction::review::{DEFERRED, Reviewed, State, missing};
 
 impl Examination<'_> {
     pub(super) fn look_at_restrictions(&mut self, started: &Started) {
-        for restriction in started.server.policy.iter().flat_map(Policy::review) {
+        for restriction in started.server.policy.iter().flat_map(|policy| policy.review()) {
             let place = self.places.of_word(restriction.list, restriction.name);
             let text = complaint(&restriction);
             let (severity, text) = match (text, restriction.behind) {

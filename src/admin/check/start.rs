@@ -29,7 +29,7 @@ pub(super) struct Examination<'a> {
 /// The daemon before its first client.
 pub(super) struct Started {
     pub(super) config: Rc<Config>,
-    pub(super) server: Server,
+    pub(super) server: Rc<Server>,
     /// Tables that proxymap(8) would be asked for.
     pub(super) proxied: Rc<Proxied>,
 }

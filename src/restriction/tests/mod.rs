@@ -86,7 +86,7 @@ impl Resolve for Domains<'_> {
 
 /// A session's facts and what restrictions made of them.
 struct Scene {
-    policy: Policy,
+    policy: Box<Policy>,
     dns: Dns,
     rewrite_clients: RewriteClients,
     client: Client,
