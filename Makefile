@@ -15,7 +15,7 @@ DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
 DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 EXAMPLES = $(wildcard postfix-conf/*) scripts/smtpd-rs-fail2ban.conf
 
-TESTS = $(filter-out differential clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
+TESTS = $(filter-out differential certificate_clients clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
 .PHONY: build static check test matrix bench bench-record count count-record demo demo-keep \
