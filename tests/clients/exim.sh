@@ -56,4 +56,5 @@ printf 'Subject: five\n\nbody\n' |
     "$EXIM" -C "$1/exim.conf" -odf -f a@sender.test far@away.test 2>&1 |
     grep -v 'lost privilege for using -C' || :
 # What became of it stands in the log; times and ids are its own.
-sed -n 's/^[-0-9: ]* [^ ]* \(\*\*\|==\|=>\) /\1 /p' "$1/mainlog" | sed 's/ C=.*//; s/:[0-9]* DN=/ DN=/'
+sed -n 's/^[-0-9: ]* [^ ]* \(\*\*\|==\|=>\) /\1 /p' "$1/mainlog" |
+    grep far@away.test | sed 's/ C=.*//; s/:[0-9]* DN=/ DN=/'

@@ -74,4 +74,4 @@ until_it test -S public/pickup
 printf 'Subject: six\n\nbody\n' |
     MAIL_CONFIG=$conf sendmail -C "$conf" -f a@sender.test far@away.test
 until_it grep -q 'status=' "$1/maillog"
-sed -n 's/.*\(dsn=.* status=.*\)/\1/p' "$1/maillog" | sed 's/delays=[^,]*,//; s/queued as [0-9A-F]*/queued/'
+sed -n 's/.*to=<far@away.test>.*\(dsn=.* status=.*\)/\1/p' "$1/maillog" | sed 's/delays=[^,]*,//; s/queued as [0-9A-F]*/queued/'
