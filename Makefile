@@ -15,10 +15,10 @@ DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
 DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
 EXAMPLES = $(wildcard postfix-conf/*) scripts/smtpd-rs-fail2ban.conf
 
-TESTS = $(filter-out differential clients memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
+TESTS = $(filter-out differential certificate_clients clients scanners memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
 	$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs))
 
-.PHONY: build static check test matrix bench bench-record count count-record demo demo-keep \
+.PHONY: build static check test scan matrix bench bench-record count count-record demo demo-keep \
 	install uninstall clean deny
 
 build:
@@ -75,6 +75,15 @@ test:
 	@scripts/install-what-is-missing test
 	@$(MAKE) --no-print-directory build
 	scripts/test
+
+# What sslscan, testssl.sh, sslyze and tlsfuzzer find at ours, held against what they find at the
+# installed smtpd: half an hour. Those that cannot be had are named and left out.
+scan:
+	@scripts/install-what-is-missing scan
+	@$(MAKE) --no-print-directory build
+	SMTPD_RS_BINARY=$(CURDIR)/target/release/smtpd-rs SMTPD_RS_SCAN=all \
+		$(CARGO) test --locked --test scanners $(if $(filter 0,$(shell id -u)),,\
+		--config "target.'cfg(unix)'.runner='sudo --preserve-env=SMTPD_RS_BINARY,SMTPD_RS_SCAN env PATH=$$PATH'")
 
 # All transcripts beside the smtpd of other releases, in root file systems of other Debians.
 matrix:

@@ -11,17 +11,16 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
-use pcre2::bytes::Regex;
 use support::compare;
 use support::inside::{self, say};
 use support::player::{self, Reading};
+use support::programs::{self, Run, are_there, shell};
 use support::transcript::{self, Transcript};
 use support::world::{self, Side, World};
 
@@ -239,7 +238,7 @@ static CLIENTS: &[Client] = &[
         (1, 12),
         "node @scripts@/nodemailer.js @host@ @port@",
     ),
-    client("lettre", "built:lettre", (5, 3), "@lettre@ @host@ @port@"),
+    client("lettre", LETTRE, (5, 3), "@lettre@ @host@ @port@"),
 ];
 
 /// A program that reads a log, and the lines of its report that count.
@@ -322,8 +321,9 @@ fn wants(name: &str) -> bool {
     wanted.peek().is_none() || wanted.any(|word| name.contains(&word))
 }
 
-/// Where cargo puts what it builds of `tests/lettre`.
-const LETTRE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/lettre");
+/// Where cargo puts what it builds of `tests/lettre`, and the program.
+const LETTRE_TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/lettre");
+const LETTRE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/lettre/debug/smtpd-rs-lettre");
 
 /// Builds `tests/lettre`, out here, where there is a network. What goes wrong is told, and lettre
 /// skipped.
@@ -331,7 +331,7 @@ fn build_lettre() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lettre/Cargo.toml");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--target-dir", LETTRE, "--manifest-path"])
+        .args(["build", "--quiet", "--locked", "--target-dir", LETTRE_TARGET, "--manifest-path"])
         .arg(manifest)
         .output();
     match output {
@@ -373,36 +373,6 @@ impl Sum {
     }
 }
 
-/// Where Debian has modules of node's.
-const NODE_PATH: &str = "/usr/share/nodejs";
-
-/// Whether all of `programs` are there; `perl:Name` and `node:name` are modules, `built:name` was
-/// built.
-fn are_there(programs: &str) -> bool {
-    let succeeds = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).env("NODE_PATH", NODE_PATH).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    programs.split(' ').all(|program| match program.split_once(':') {
-        Some(("built", name)) => built(name).is_file(),
-        Some(("perl", module)) => succeeds("perl", &[&format!("-M{module}"), "-e1"]),
-        Some((node, module)) => succeeds(node, &["-e", &format!("require('{module}')")]),
-        None => is_there(program),
-    })
-}
-
-/// A client that cargo has built.
-fn built(name: &str) -> PathBuf {
-    Path::new(LETTRE).join("debug").join(format!("smtpd-rs-{name}"))
-}
-
-fn is_there(program: &str) -> bool {
-    let dirs = env::var("PATH").unwrap_or_default();
-    let sbin = ["/usr/sbin", "/sbin"];
-    let mut dirs = dirs.split(':').chain(sbin);
-    dirs.any(|dir| Path::new(dir).join(program).is_file())
-}
-
 fn play_all() -> Result<bool, Box<dyn Error>> {
     world::enter().map_err(|error| error.to_string())?;
     let mut sum = Sum::default();
@@ -440,15 +410,6 @@ fn play_all() -> Result<bool, Box<dyn Error>> {
     Ok(sum.failed == 0)
 }
 
-/// What a client did and left.
-struct Run {
-    status: Option<i32>,
-    said: Vec<String>,
-    log: Vec<String>,
-    /// The queue files, in the order of their content.
-    messages: BTreeSet<(usize, Vec<String>)>,
-}
-
 impl Client {
     fn play(
         &self,
@@ -457,122 +418,24 @@ impl Client {
         at: usize,
         side: Side,
     ) -> Result<Run, Box<dyn Error>> {
-        let session = listener.sessions.first().ok_or("no session")?;
-        let (_, server) = world.addresses(at, side, session);
         let command = self
             .run
-            .replace("@at@", &server.to_string())
-            .replace("@host@", &server.ip().to_string())
-            .replace("@port@", &server.port().to_string())
             .replace("@dir@", &world.path("files").display().to_string())
             .replace("@scripts@", &scripts().display().to_string())
-            .replace("@lettre@", &built("lettre").display().to_string());
-        let (status, said) = shell(&command)?;
-        world.wait_for_ends(at, side, self.sessions);
-        let log = world.log(at, side);
-        let ids: Vec<String> =
-            log.iter().filter_map(|line| world.mask.queue_id(line).map(str::to_owned)).collect();
-        let mut words = world.replacements(at, side);
-        words.push((server.port().to_string(), "PORT".to_owned()));
-        let own = Own::new()?;
-        let masked = |line: &String| own.mask(&world.mask.line(line, &ids, &words));
-        let mut messages = BTreeSet::new();
-        for id in &ids {
-            let lines: Vec<String> = world.queue_file(id).iter().map(masked).collect();
-            let same = messages.iter().filter(|(_, other)| *other == lines).count();
-            messages.extend((!lines.is_empty()).then_some((same, lines)));
-        }
-        Ok(Run {
-            status,
-            said: said.iter().map(masked).collect(),
-            log: sorted(log.iter().map(masked).collect()),
-            messages,
-        })
+            .replace("@lettre@", LETTRE);
+        programs::run(world, listener, (at, side), &command, self.sessions)
     }
 
     fn judge(&self, theirs: &Run, ours: &Run) -> Vec<String> {
-        let mut complaints = Vec::new();
-        if theirs.status != ours.status {
-            complaints.push(format!("status: {:?}, ours {:?}", theirs.status, ours.status));
-        }
-        for (what, run) in [("theirs", theirs), ("ours", ours)] {
-            if run.messages.len() != self.messages {
-                complaints.push(format!("{what}: {} messages", run.messages.len()));
-                complaints.extend(run.said.iter().take(20).cloned());
-            }
-        }
-        let lines = |run: &Run| -> Vec<String> {
-            run.messages.iter().flat_map(|(_, lines)| lines.clone()).collect()
-        };
-        for (what, theirs, ours) in [
-            ("it says", &theirs.said, &ours.said),
-            ("log", &theirs.log, &ours.log),
-            ("queue files", &lines(theirs), &lines(ours)),
-        ] {
-            let difference = compare::difference(theirs, ours);
-            if !difference.is_empty() {
-                complaints.push(format!("{what}: theirs (-), ours (+)"));
-                complaints.extend(difference.into_iter().take(40));
-            }
-        }
+        let mut complaints = theirs.expect("theirs", self.messages);
+        complaints.extend(ours.expect("ours", self.messages));
+        complaints.extend(theirs.difference(ours));
         complaints
     }
 }
 
-/// Sessions side by side come in any order.
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
-    lines.sort();
-    lines
-}
-
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-/// Runs a command; its status, and what it says.
-fn shell(command: &str) -> Result<(Option<i32>, Vec<String>), Box<dyn Error>> {
-    let output = Command::new("sh")
-        .args(["-c", &format!("exec 2>&1\n{command}")])
-        .env("LC_ALL", "C.UTF-8")
-        .env("NODE_PATH", NODE_PATH)
-        .env("PERL_HASH_SEED", "0")
-        .env("PERL_PERTURB_KEYS", "0")
-        .env("PATH", format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default()))
-        .stdin(Stdio::null())
-        .output()?;
-    let lines = output.stdout.split(|byte| *byte == b'\n').map(transcript::show);
-    Ok((output.status.code(), lines.collect()))
-}
-
-/// What clients make up: dates, ids, process ids.
-struct Own(Vec<(Regex, &'static str)>);
-
-impl Own {
-    fn new() -> Result<Self, pcre2::Error> {
-        const RULES: &[(&str, &str)] = &[
-            (r"(?i)(message-id: ).*", "MESSAGE-ID"),
-            (r"(Date: ).*", "DATE"),
-            (r"(Subject: test ).*", "DATE"),
-            (r"()<[-.0-9A-Za-z]+@[-.0-9A-Za-z]+ *>(?=.*Message)", "MESSAGE-ID"),
-            (r"(named_attribute: message_id=).*", "MESSAGE-ID"),
-            (r"(SIZE=)\d+", "SIZE"),
-            (r"(\bPID )\d+", "PID"),
-        ];
-        let rules = RULES.iter().map(|(rule, word)| Ok((Regex::new(rule)?, *word)));
-        Ok(Self(rules.collect::<Result<_, pcre2::Error>>()?))
-    }
-
-    fn mask(&self, line: &str) -> String {
-        let mut line = line.to_owned();
-        for (rule, word) in &self.0 {
-            let found = rule.captures(line.as_bytes()).ok().flatten();
-            let Some((all, kept)) = found.and_then(|f| Some((f.get(0)?, f.get(1)?))) else {
-                continue;
-            };
-            line = format!("{}{word}{}", &line[..kept.end()], &line[all.end()..]);
-        }
-        line
-    }
 }
 
 /// The transcripts that make the log.

@@ -14,6 +14,7 @@ pub(crate) mod instance;
 pub(crate) mod mask;
 pub(crate) mod namespaces;
 pub(crate) mod player;
+pub(crate) mod programs;
 pub(crate) mod sendmail;
 pub(crate) mod transcript;
 pub(crate) mod world;

@@ -30,11 +30,18 @@ struct Shape {
     issuers: usize,
     /// The CA signs; else the key signs for itself.
     signed: bool,
-    /// Alternative names.
+    /// Alternative names: so many host names.
     sans: usize,
+    /// And these: kind, text, how many times the text.
+    names: &'static [(u8, &'static [u8], usize)],
     usage: Usage,
     days: (i32, i32),
 }
+
+/// ASN.1: kinds of alternative names.
+const EMAIL: u8 = 0x81;
+const DNS: u8 = 0x82;
+const URI: u8 = 0x86;
 
 enum Usage {
     Any,
@@ -51,6 +58,7 @@ const USUAL: Shape = Shape {
     issuers: 0,
     signed: true,
     sans: 0,
+    names: &[],
     usage: Usage::Any,
     days: (-1, 30),
 };
@@ -83,6 +91,13 @@ const SHAPES: &[Shape] = &[
     Shape { name: "chain-300", issuers: 300, ..USUAL },
     Shape { name: "sans-1000", sans: 1_000, ..USUAL },
     Shape { name: "sans-60000", sans: 60_000, ..USUAL },
+    Shape { name: "san-nul", names: &[(EMAIL, b"alice@example.test\0.evil.test", 1)], ..USUAL },
+    Shape { name: "san-nul-behind", names: &[(DNS, b"laptop.example.test\0", 1)], ..USUAL },
+    Shape { name: "san-lines", names: &[(DNS, b"laptop.example.test\r\nb: forged", 1)], ..USUAL },
+    Shape { name: "san-blank", names: &[(EMAIL, b"alice@example.test evil.test", 1)], ..USUAL },
+    Shape { name: "san-utf8", names: &[(EMAIL, b"alic\xd0\xb5@example.test", 1)], ..USUAL },
+    Shape { name: "san-no-utf8", names: &[(URI, b"urn:example:\xff1", 1)], ..USUAL },
+    Shape { name: "san-64k", names: &[(EMAIL, b"alice@example.test", 3_641)], ..USUAL },
     Shape { name: "usage-client", usage: Usage::Client, ..USUAL },
     Shape { name: "usage-both", usage: Usage::ClientAndServer, ..USUAL },
     Shape { name: "usage-mail", usage: Usage::Mail, ..USUAL },
@@ -140,10 +155,12 @@ impl Shape {
         let subject = X509Name::from_der(&name(self.cns))?;
         let mut builder = begin(&subject, &key, self.days, serial)?;
         self.usage.add(&mut builder)?;
-        if self.sans > 0 {
-            let names =
-                (0..self.sans).flat_map(|i| element(0x82, format!("h{i}.x.test").as_bytes()));
-            let list = element(0x30, &names.collect::<Vec<u8>>());
+        if self.sans > 0 || !self.names.is_empty() {
+            let hosts =
+                (0..self.sans).flat_map(|i| element(DNS, format!("h{i}.x.test").as_bytes()));
+            let names = self.names.iter();
+            let names = names.flat_map(|(kind, text, times)| element(*kind, &text.repeat(*times)));
+            let list = element(0x30, &hosts.chain(names).collect::<Vec<u8>>());
             builder.append_extension(extension("2.5.29.17", false, &list)?)?;
         }
         let (issuer, signer) =
