@@ -29,6 +29,7 @@ use super::revocation::Lists;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
+use super::trace::Traces;
 use super::{Switches, inspect, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
@@ -42,6 +43,8 @@ pub struct TlsServer {
     pub(super) names: Option<Rc<Names>>,
     /// What is logged of single clients.
     pub(super) levels: Option<LogLevels>,
+    /// How sessions are traced that are to be.
+    pub(super) traces: Option<Traces>,
     tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
@@ -87,7 +90,10 @@ impl TlsServer {
         let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
         let names = Names::open(config, opener, settings.newer.shows_all_names)?;
         let levels = LogLevels::open(config, opener, &settings.newer.loglevel_maps)?;
-        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, ..server }))
+        let traces = (settings.log.has(LogMask::TRACE) || levels.is_some())
+            .then(|| Traces::of(config))
+            .flatten();
+        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, traces, ..server }))
     }
 
     pub(super) fn with(
@@ -107,7 +113,14 @@ impl TlsServer {
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
         };
-        Some(Self { settings, names, levels: None, tlsmgr, state: RefCell::new(state) })
+        Some(Self {
+            settings,
+            names,
+            levels: None,
+            traces: None,
+            tlsmgr,
+            state: RefCell::new(state),
+        })
     }
 
     /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is

@@ -7,6 +7,7 @@ mod names;
 mod raw_keys;
 mod revocation;
 mod stapling;
+mod traces;
 
 use std::collections::HashMap;
 use std::fs;
@@ -343,7 +344,7 @@ fn session(server: &TlsServer, client: &Client) -> (Result<TlsFacts, HandshakeFa
 }
 
 fn log_level(words: &[u8]) -> LogMask {
-    LogMask::parse("smtpd_tls_loglevel", words)
+    LogMask::parse("smtpd_tls_loglevel", words, true)
 }
 
 fn log() -> Vec<String> {
