@@ -452,10 +452,11 @@ fn warn_of_dates(files: &Files) {
     for file in pairs.chain(&files.chains) {
         let Ok(pem) = &file.bytes else { continue };
         let Some(left) = inspect::first_end(pem).map(|end| end - session::now()) else { continue };
+        let which = inspect::OWN_CERTIFICATE;
         if left < 0 {
-            warning!("the server's certificate in {} has expired", file.name);
+            warning!("{} {} has expired", which, file.name);
         } else if left < DAYS * 86_400 {
-            warning!("the server's certificate in {} expires in {} days", file.name, left / 86_400);
+            warning!("{} {} expires in {} days", which, file.name, left / 86_400);
         }
     }
 }
