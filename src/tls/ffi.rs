@@ -59,6 +59,7 @@ type TicketCallback = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 type NameCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_int, *mut c_void) -> c_int;
+type CertificateCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 type VerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
 type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 /// Direction, version, content type, message, its length, session, and what was set with the
@@ -77,6 +78,7 @@ unsafe extern "C" {
     fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
     fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
+    fn SSL_CTX_set_cert_cb(ctx: *mut sys::SSL_CTX, cb: CertificateCallback, arg: *mut c_void);
     fn SSL_set_info_callback(ssl: *mut sys::SSL, cb: InfoCallback);
     fn SSL_set_msg_callback(ssl: *mut sys::SSL, cb: MessageCallback);
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
@@ -316,6 +318,13 @@ pub(super) fn set_session_finder(
 pub(super) fn set_name_callback(ctx: &mut SslContextBuilder) {
     // SAFETY: the context is alive; the callback has the type that tls1.h asks for.
     unsafe { SSL_CTX_callback_ctrl(ctx.as_ptr(), CTRL_SET_NAME_CALLBACK, name_callback) };
+}
+
+/// Lets [`sni`] choose certificates after the client's hello (Postfix 3.12).
+pub(super) fn set_certificate_callback(ctx: &mut SslContextBuilder) {
+    let cb = certificate_callback;
+    // SAFETY: the context is alive; the callback has the type that ssl.h asks for, and no argument.
+    unsafe { SSL_CTX_set_cert_cb(ctx.as_ptr(), cb, ptr::null_mut()) };
 }
 
 /// Verifies a client's certificate as a server's where it may be used for that only
@@ -1122,6 +1131,13 @@ unsafe extern "C" fn name_callback(ssl: *mut sys::SSL, alert: *mut c_int, _: *mu
             sys::SSL_TLSEXT_ERR_ALERT_FATAL
         }
     }
+}
+
+/// As ssl.h says: 0 ends the handshake.
+unsafe extern "C" fn certificate_callback(ssl: *mut sys::SSL, _: *mut c_void) -> c_int {
+    // SAFETY: OpenSSL passes a live session that nobody else uses.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    c_int::from(sni::choose(ssl))
 }
 
 /// No ticket can be made, or this one not be read.

@@ -332,6 +332,9 @@ fn build(
         warn_of_dates(files);
     }
     ffi::set_name_callback(&mut ctx);
+    if settings.newer.shows_all_names {
+        ffi::set_certificate_callback(&mut ctx);
+    }
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
     let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);

@@ -309,7 +309,15 @@ impl Client {
     /// Shakes hands, reads what the server says, says goodbye. Gives what was read, or why there
     /// was no handshake; and whether the session went on from an earlier one.
     fn talk(&self, socket: UnixStream) -> Result<(Vec<u8>, bool), String> {
+        self.talk_as(socket, None)
+    }
+
+    /// The same, asking for a server of this name.
+    fn talk_as(&self, socket: UnixStream, name: Option<&str>) -> Talk {
         let mut ssl = Ssl::new(&self.context).unwrap();
+        if let Some(name) = name {
+            ssl.set_hostname(name).unwrap();
+        }
         if let Some(session) = self.kept.lock().unwrap().take() {
             ffi::resume(&mut ssl, &session);
         }
