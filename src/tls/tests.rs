@@ -709,6 +709,20 @@ fn without_tickets_the_cache_lets_a_session_go_on() {
 }
 
 #[test]
+fn sessions_have_ids_even_where_they_cannot_go_on() {
+    let pki = Pki::new();
+    for always_session_ids in [false, true] {
+        let settings = Settings { ticket_cipher: Vec::new(), always_session_ids, ..pki.settings() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        let client = Client::tls12();
+        session(&server, &client).0.unwrap();
+        let kept = client.kept.lock().unwrap().take();
+        let has_id = kept.is_some_and(|kept| !kept.id().is_empty());
+        assert_eq!(has_id, always_session_ids);
+    }
+}
+
+#[test]
 fn rotten_bytes_in_the_cache_are_no_session() {
     let pki = Pki::new();
     let tlsmgr = FakeTlsmgr { cachable: true, ..FakeTlsmgr::default() };
