@@ -50,7 +50,7 @@ impl Clients {
     }
 
     fn is_listed(&self, facts: &Facts<'_>, tls: &TlsFacts) -> Result<bool, TableError> {
-        self.note_old_digest();
+        self.note_old_digest("certificate");
         let certificate = tls.certificate_fingerprint.as_deref().unwrap_or_default();
         let key = tls.key_fingerprint.as_deref().unwrap_or_default();
         let mut order = [certificate, key];
@@ -83,12 +83,25 @@ impl Clients {
         Ok(false)
     }
 
+    fn note_digest_of(&self, key: SearchKey) {
+        match key {
+            SearchKey::KeyFingerprint if self.config.does(Change::FingerprintKinds) => {
+                self.note_old_digest("public key");
+            }
+            SearchKey::CertificateFingerprint | SearchKey::KeyFingerprint => {
+                self.note_old_digest("certificate");
+            }
+            _ => {}
+        }
+    }
+
     /// Says that fingerprints are MD5, if only compatibility_level makes them so.
-    fn note_old_digest(&self) {
+    fn note_old_digest(&self, of: &str) {
         if self.has_old_digest {
             info!(
                 "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
-                 compute certificate fingerprints"
+                 compute {} fingerprints",
+                of
             );
         }
     }
@@ -144,8 +157,9 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
         if of_certificate.is_some() && *key != SearchKey::KeyFingerprint {
             continue;
         }
-        if matches!(key, SearchKey::CertificateFingerprint | SearchKey::KeyFingerprint) {
-            e.policy.clients.note_old_digest();
+        // A key that came alone has no certificate.
+        if !values.is_empty() {
+            e.policy.clients.note_digest_of(*key);
         }
         let Some(outcome) = entry(e, &at, search, &values) else { continue };
         if let Some(first) = of_certificate {

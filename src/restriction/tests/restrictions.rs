@@ -272,12 +272,18 @@ fn check_ccert_access_without_certificate_says_nothing() {
 #[test]
 fn old_fingerprints_are_mentioned() {
     let list = with_recipient_list("permit_tls_clientcerts, check_ccert_access static:DUNNO");
-    let main_cf = format!("{list}compatibility_level = 3.5");
-    let mut scene = with_certificate(scene(&main_cf), false);
-    scene.rcpt("you@other.example");
-    let line = "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
-                compute certificate fingerprints";
-    assert_eq!(log(), [line; 3]);
+    for (dialect, last) in [("3.8", "certificate"), ("3.9", "public key")] {
+        let release = format!("smtpd_rs_dialect = {dialect}\ncompatibility_level = 3.5");
+        let mut scene = with_certificate(scene(&format!("{list}{release}")), false);
+        scene.rcpt("you@other.example");
+        let line = |of: &str| {
+            format!(
+                "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
+                 compute {of} fingerprints"
+            )
+        };
+        assert_eq!(log(), [line("certificate"), line("certificate"), line(last)]);
+    }
 }
 
 #[test]
