@@ -393,12 +393,17 @@ fn certificates_that_expire_are_told() {
         format!("main.cf:{}: warning: smtp/inet: {what} in {days} days", FIRST + 1)
     };
     assert!(lines.contains(&warning(29)) || lines.contains(&warning(30)), "{lines:#?}");
-    let expired = Place::new(&with_tls(
-        "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = @tls@/expired.chain\n",
-    ));
-    let findings = expired.findings();
-    assert!(findings[0].contains("error: the certificate of \"late user\""), "{findings:#?}");
-    assert!(findings[0].ends_with("has expired 2 days ago"), "{findings:#?}");
+    // With hints the daemon says so too; it is told once.
+    for hints in ["", "smtpd_tls_ccert_hints = yes\n"] {
+        let expired = Place::new(&with_tls(&format!(
+            "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = @tls@/expired.chain\n{hints}"
+        )));
+        let findings = expired.findings();
+        assert!(findings[0].contains("error: the certificate of \"late user\""), "{findings:#?}");
+        assert!(findings[0].ends_with("has expired 2 days ago"), "{findings:#?}");
+        let told = findings.iter().filter(|line| line.contains("has expired")).count();
+        assert_eq!(told, 1, "{findings:#?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod};
 use support::dns;
 use support::instance::Instance;
 use support::namespaces::inside;
@@ -183,5 +184,79 @@ fn names_are_looked_up_with_the_files_of_the_jail() {
         }
         instance.wait_for_log(": connect from inside.example[127.0.0.1]", 2);
         instance.wait_for_log(": connect from good.client.test[192.0.2.10]", 2);
+    });
+}
+
+/// A session over TLS, with the certificate `name`.
+fn say_over_tls(instance: &Instance, name: &str) {
+    let mut client = TcpStream::connect(("127.0.0.1", OURS)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut reply = [0; 512];
+    assert!(client.read(&mut reply).unwrap() > 0);
+    client.write_all(b"STARTTLS\r\n").unwrap();
+    assert!(client.read(&mut reply).unwrap() > 0 && reply.starts_with(b"220 2.0.0 "));
+    let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
+    let file = |ending: &str| instance.path("tls").join(format!("{name}.{ending}"));
+    context.set_certificate_chain_file(file("pem")).unwrap();
+    context.set_private_key_file(file("key"), SslFiletype::PEM).unwrap();
+    let ssl = Ssl::new(&context.build()).unwrap();
+    let mut tls = ssl.connect(client).unwrap();
+    tls.write_all(b"QUIT\r\n").unwrap();
+    let _ = tls.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn a_revocation_list_that_comes_later_counts_from_then_on() {
+    inside("a_revocation_list_that_comes_later_counts_from_then_on", || {
+        let main_cf = "smtpd_tls_CAfile = /mnt/tls/ca.pem\nsmtpd_tls_ask_ccert = yes\n\
+                       smtpd_tls_ccert_crl_file = /mnt/late/crl.pem\nsmtpd_tls_loglevel = 1\n";
+        let alone = "127.0.0.1:2525 inet n - y - 1 smtpd-rs\n";
+        let instance = Instance::new(main_cf, alone).start();
+        assert!(instance.banner(OURS).starts_with("220 "));
+        say_over_tls(&instance, "listed");
+        let log = instance.wait_for_log(" TLS connection established ", 1);
+        assert!(log.contains("cannot read smtpd_tls_ccert_crl_file /mnt/late/crl.pem"), "{log}");
+        assert!(log.contains("Untrusted TLS connection established "), "{log}");
+        fs::create_dir(instance.path("late")).unwrap();
+        fs::copy(instance.path("tls/crl.pem"), instance.path("late/crl.pem")).unwrap();
+        // What is new is left alone for a second.
+        for sessions in 2.. {
+            say_over_tls(&instance, "listed");
+            let log = instance.wait_for_log(" TLS connection established ", sessions);
+            if log.contains(": Trusted TLS connection established ") {
+                break;
+            }
+            assert!(sessions < 1000, "{log}");
+        }
+        say_over_tls(&instance, "revoked");
+        let log = instance.wait_for_log(": revoked by /CN=Test CA", 1);
+        assert!(log.contains("smtpd_tls_ccert_crl_file /mnt/late/crl.pem has changed"), "{log}");
+    });
+}
+
+#[test]
+fn traces_of_tls_are_written_in_the_jail() {
+    inside("traces_of_tls_are_written_in_the_jail", || {
+        let main_cf = "smtpd_rs_dialect = 3.12\nsmtpd_tls_ask_ccert = yes\n\
+                       tls_trace_rate_limit = 0\nsmtpd_tls_loglevel = trace\n";
+        let instance = Instance::new(main_cf, MASTER_CF).start();
+        assert!(instance.banner(OURS).starts_with("220 "));
+        let directory = instance.path("queue/tlstrace");
+        fs::create_dir(&directory).unwrap();
+        let owner = nix::unistd::User::from_name("postfix").unwrap().unwrap();
+        nix::unistd::chown(&directory, Some(owner.uid), None).unwrap();
+        say_over_tls(&instance, "listed");
+        let log = instance.wait_for_log("postfix/smtpd", 3);
+        if log.contains("SSL_trace() is not available") {
+            eprintln!("not tested: this OpenSSL has no SSL_trace()");
+            return;
+        }
+        let log = instance.wait_for_log("TLS protocol trace for 127.0.0.1 saved to tlstrace/", 1);
+        let name = log.rsplit("saved to ").next().unwrap().lines().next().unwrap();
+        instance.wait_for_log("disconnect from", 2);
+        let path = instance.path("queue").join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("ClientHello") && text.contains("CN = roaming user"), "{text}");
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     });
 }

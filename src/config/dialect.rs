@@ -190,6 +190,8 @@ changes! {
     RawKeyOffered: "3.9";
     /// A name that a client asks for is shown though it has no certificates.
     AllNamesShown: "3.12";
+    /// A session can be traced: smtpd_tls_loglevel has the word `trace`.
+    Traces: "3.12";
     /// With OpenSSL 3.5, key exchange has the groups of OpenSSL and a hybrid one by default.
     GroupsOfOpenSsl: "3.11";
     /// proxymap(8) is asked with `instance_flags`, and answers with `flags`.

@@ -518,7 +518,7 @@ parameters! {
     /// Client certificate chain depth limit.
     smtpd_tls_ccert_verifydepth: Int = "9";
     /// Byte limit of one TLS trace file.
-    smtpd_tls_trace_size_limit: Int = "102400" later;
+    smtpd_tls_trace_size_limit: Int = "102400";
     /// Longest SASL client response, bytes.
     smtpd_sasl_response_limit: Int (12288, 0) = "12288";
     /// Requests per policy connection; 0=unlimited.
@@ -870,7 +870,7 @@ parameters! {
     /// PRNG seed bytes requested from tlsmgr.
     tls_daemon_random_bytes: Int (1, 0) = "32";
     /// Trace files per anvil time unit, all daemons.
-    tls_trace_rate_limit: Int = "1" later;
+    tls_trace_rate_limit: Int = "1";
     /// Also trust system default CAs.
     tls_append_default_CA: Bool = "no";
     /// Server cipher preference wins.

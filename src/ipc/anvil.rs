@@ -83,6 +83,11 @@ impl Anvil {
         self.rate("auth", ident)
     }
 
+    /// A daemon begins the trace of a TLS session: how many in the time unit (3.12).
+    pub fn trace(&self, ident: &[u8]) -> Option<i32> {
+        self.rate("tlstr", ident)
+    }
+
     fn rate(&self, request: &str, ident: &[u8]) -> Option<i32> {
         self.ask(request, ident, |scan| scan.int("rate"))
     }

@@ -4,11 +4,12 @@
 //! listed it knows the key.
 
 use super::client::{Clients, permit_if};
-use super::compile::{Argument, SearchKey};
-use super::eval::{At, Eval, Outcome, Verdict};
+use super::compile::{Argument, Search, SearchKey};
+use super::eval::{At, Eval, Outcome, Stop, Verdict};
 use super::lookup::{self, Found, Keys};
 use super::{Class, Facts};
 use crate::config::dialect::Change;
+use crate::mail::client::Client;
 use crate::table::TableError;
 use crate::tls::TlsFacts;
 
@@ -34,7 +35,7 @@ impl Clients {
         }
         if tls.has_credential() {
             // Who revoked it knows more than who listed it.
-            return if tls.revoked { Ok(false) } else { self.is_listed(tls) };
+            return if tls.revoked { Ok(false) } else { self.is_listed(facts, tls) };
         }
         if !self.config.smtpd_tls_ask_ccert {
             warning!(
@@ -48,8 +49,8 @@ impl Clients {
         Ok(false)
     }
 
-    fn is_listed(&self, tls: &TlsFacts) -> Result<bool, TableError> {
-        self.note_old_digest();
+    fn is_listed(&self, facts: &Facts<'_>, tls: &TlsFacts) -> Result<bool, TableError> {
+        self.note_old_digest("certificate");
         let certificate = tls.certificate_fingerprint.as_deref().unwrap_or_default();
         let key = tls.key_fingerprint.as_deref().unwrap_or_default();
         let mut order = [certificate, key];
@@ -62,7 +63,12 @@ impl Clients {
             }
             match self.relay_certificates.find(fingerprint) {
                 Ok(None) => {}
-                Ok(Some(_)) => return Ok(true),
+                Ok(Some(_)) => {
+                    if fingerprint == certificate && self.config.smtpd_tls_enable_rpk {
+                        warn_of_certificate_alone(facts.client, certificate, key);
+                    }
+                    return Ok(true);
+                }
                 Err(error) => {
                     warning!(
                         "relay_clientcerts: lookup error for fingerprint '{}', pkey fingerprint \
@@ -77,15 +83,41 @@ impl Clients {
         Ok(false)
     }
 
+    fn note_digest_of(&self, key: SearchKey) {
+        match key {
+            SearchKey::KeyFingerprint if self.config.does(Change::FingerprintKinds) => {
+                self.note_old_digest("public key");
+            }
+            SearchKey::CertificateFingerprint | SearchKey::KeyFingerprint => {
+                self.note_old_digest("certificate");
+            }
+            _ => {}
+        }
+    }
+
     /// Says that fingerprints are MD5, if only compatibility_level makes them so.
-    fn note_old_digest(&self) {
+    fn note_old_digest(&self, of: &str) {
         if self.has_old_digest {
             info!(
                 "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
-                 compute certificate fingerprints"
+                 compute {} fingerprints",
+                of
             );
         }
     }
+}
+
+/// Where clients may show a key without a certificate (smtpd_tls_enable_rpk), a rule for the
+/// certificate alone does not hold for the same client once it does.
+fn warn_of_certificate_alone(client: &Client, certificate: &[u8], key: &[u8]) {
+    warning!(
+        "permit_tls_clientcerts: {}: relay_clientcerts: Fragile access policy: \
+         smtpd_tls_enable_rpk=yes, but public key fingerprint \"{}\" not matched, \
+         while certificate fingerprint \"{}\" matched",
+        client.namaddr,
+        key,
+        certificate
+    );
 }
 
 /// Permits clients whose certificate or public key is in relay_clientcerts.
@@ -113,26 +145,76 @@ pub(crate) fn check_ccert_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argum
         }
         return Ok(Verdict::Dunno);
     };
-    let table = Argument { text: search.name.clone(), table: None, search: None };
     let at = at.about(Class::Certificate, &tls.subject);
+    let keys_alone = e.policy.config.smtpd_tls_enable_rpk;
+    let mut of_certificate = None;
     for key in search.order.as_deref().unwrap_or(DEFAULT_ORDER) {
         let Some(values) = values(*key, tls) else {
             let (name, text) = (key.name(), &argument.text);
             warning!("check_ccert_access: unexpected action '{}' in '{}'", name, text);
             return Err(e.server_error());
         };
-        if matches!(key, SearchKey::CertificateFingerprint | SearchKey::KeyFingerprint) {
-            e.policy.clients.note_old_digest();
+        if of_certificate.is_some() && *key != SearchKey::KeyFingerprint {
+            continue;
         }
-        for value in values {
-            let found = lookup::check(e, &table, Some(&search.table), Keys::Whole(value), &at)?;
-            if found == Found::Entry(Verdict::Permit) {
-                // A revoked one can be refused here, not let in.
-                return Ok(if tls.revoked { Verdict::Dunno } else { Verdict::Permit });
+        // A key that came alone has no certificate.
+        if !values.is_empty() {
+            e.policy.clients.note_digest_of(*key);
+        }
+        let Some(outcome) = entry(e, &at, search, &values) else { continue };
+        if let Some(first) = of_certificate {
+            warn_where_fragile(e, search, &first, Some(&outcome));
+            return first;
+        }
+        if !keys_alone || *key != SearchKey::CertificateFingerprint || !is_rule(&outcome) {
+            return outcome;
+        }
+        of_certificate = Some(outcome);
+    }
+    let Some(first) = of_certificate else { return Ok(Verdict::Dunno) };
+    warn_where_fragile(e, search, &first, None);
+    first
+}
+
+/// What the first of `values` that has an entry leads to.
+fn entry(e: &mut Eval<'_>, at: &At<'_>, search: &Search, values: &[&[u8]]) -> Option<Outcome> {
+    let table = Argument { text: search.name.clone(), table: None, search: None };
+    for value in values {
+        match lookup::check(e, &table, Some(&search.table), Keys::Whole(value), at) {
+            // A revoked one can be refused here, not let in.
+            Ok(Found::Entry(Verdict::Permit)) if e.facts.tls.is_some_and(|tls| tls.revoked) => {
+                return Some(Ok(Verdict::Dunno));
             }
+            Ok(Found::Entry(Verdict::Permit)) => return Some(Ok(Verdict::Permit)),
+            Ok(_) => {}
+            Err(stop) => return Some(Err(stop)),
         }
     }
-    Ok(Verdict::Dunno)
+    None
+}
+
+/// Whether a table had something to say of a client: it was let in, or refused.
+fn is_rule(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Verdict::Permit) | Err(Stop::Refused(_)))
+}
+
+/// As [`warn_of_certificate_alone`]: the rules for a certificate and for its key should agree.
+fn warn_where_fragile(e: &Eval<'_>, search: &Search, one: &Outcome, other: Option<&Outcome>) {
+    if other.is_some_and(|other| is_rule(other) && one.is_ok() == other.is_ok()) {
+        return;
+    }
+    let print = |of: fn(&TlsFacts) -> &Option<Vec<u8>>| {
+        e.facts.tls.and_then(|tls| of(tls).as_deref()).unwrap_or_default()
+    };
+    warning!(
+        "check_ccert_access: {}: {}: Fragile access policy: smtpd_tls_enable_rpk=yes, \
+         but the action for certificate fingerprint \"{}\" != \
+         the action for public key fingerprint \"{}\"",
+        e.facts.client.namaddr,
+        search.name,
+        print(|tls| &tls.certificate_fingerprint),
+        print(|tls| &tls.key_fingerprint)
+    );
 }
 
 /// What of a certificate is looked up for `key`; `None`: that has no meaning. Names that nobody

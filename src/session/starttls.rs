@@ -51,7 +51,7 @@ impl Session<'_> {
     pub(crate) fn start_tls(&mut self) -> Result<(), Stop> {
         let Some(tls) = &self.server.tls else { return Err(Stop::Quiet) };
         let (client, stream) = (&self.who.client, &mut self.chat.stream);
-        let facts = tls.accept(stream, &client.namaddr, tls.log_of(client)).ok();
+        let facts = tls.accept_client(stream, client).ok();
         if facts.as_ref().is_none_or(|facts| !facts.resumed) {
             self.count_tls_session(facts.is_some())?;
         }

@@ -1,6 +1,9 @@
 //! A file by its name, held so that one can tell later whether another is there now: after chroot(2)
 //! and without the right to read it.
 //!
+//! A file that is not there yet can be held too ([`HeldFile::expect`]): by the last directory on the way
+//! to it that is there.
+//!
 //! What is held are references to the file and to each symbolic link on the way to it (O_PATH).
 //! Replaced by rename(2), they have no link left; written in place, they have another time. That
 //! takes one fstat(2) each. inotify(7) would tell sooner, but a user can have 128 instances of it on a
@@ -11,8 +14,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{OFlag, open, readlink};
-use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, readlink};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 /// More links than any path should have.
 const MOST_LINKS: usize = 40;
@@ -21,6 +25,14 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct HeldFile {
     held: Vec<Held>,
+    missing: Option<Missing>,
+}
+
+/// A file that is not there: a directory, and its name from there.
+#[derive(Debug)]
+struct Missing {
+    directory: Held,
+    name: PathBuf,
 }
 
 #[derive(Debug)]
@@ -33,39 +45,91 @@ impl HeldFile {
     /// Holds the file `path`; a file that is not there is none.
     pub fn hold(path: &Path) -> io::Result<Self> {
         let mut held = Vec::new();
-        let mut rest: Vec<PathBuf> = vec![path.to_path_buf()];
-        let mut here = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
-        let mut links = 0;
-        while let Some(next) = rest.pop() {
-            let mut components = next.components();
-            let Some(component) = components.next() else { continue };
-            rest.push(components.as_path().to_path_buf());
-            match component {
-                Component::RootDir => here = PathBuf::from("/"),
-                Component::CurDir | Component::Prefix(_) => {}
-                Component::ParentDir => here.push(".."),
-                Component::Normal(name) => {
-                    let place = here.join(name);
-                    let Ok(target) = readlink(&place) else {
-                        here = place;
-                        continue;
-                    };
-                    links += 1;
-                    if links > MOST_LINKS {
-                        return Err(nix::errno::Errno::ELOOP.into());
-                    }
-                    held.push(Held::open(&place)?);
-                    rest.push(PathBuf::from(target));
-                }
+        let end = follow(path, &mut held)?;
+        held.push(Held::open(&end)?);
+        Ok(Self { held, missing: None })
+    }
+
+    /// Holds the file `path`, or the place where it is to be.
+    pub fn expect(path: &Path) -> io::Result<Self> {
+        let mut held = Vec::new();
+        let end = follow(path, &mut held)?;
+        match Held::open(&end) {
+            Ok(file) => held.push(file),
+            Err(error) if is_absence(&error) => {
+                return Ok(Self { held, missing: Some(Missing::at(&end)?) });
             }
+            Err(error) => return Err(error),
         }
-        held.push(Held::open(&here)?);
-        Ok(Self { held })
+        Ok(Self { held, missing: None })
     }
 
     /// When another file or other content came there; `None`: it is as it was.
     pub fn changed(&self) -> Option<SystemTime> {
-        self.held.iter().filter_map(Held::changed).max()
+        let came = self.missing.as_ref().and_then(Missing::came);
+        self.held.iter().filter_map(Held::changed).chain(came).max()
+    }
+}
+
+/// Goes along a path, and holds each symbolic link on it; gives where it ends.
+fn follow(path: &Path, held: &mut Vec<Held>) -> io::Result<PathBuf> {
+    let mut rest: Vec<PathBuf> = vec![path.to_path_buf()];
+    let mut here = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
+    let mut links = 0;
+    while let Some(next) = rest.pop() {
+        let mut components = next.components();
+        let Some(component) = components.next() else { continue };
+        rest.push(components.as_path().to_path_buf());
+        match component {
+            Component::RootDir => here = PathBuf::from("/"),
+            Component::CurDir | Component::Prefix(_) => {}
+            Component::ParentDir => here.push(".."),
+            Component::Normal(name) => {
+                let place = here.join(name);
+                let Ok(target) = readlink(&place) else {
+                    here = place;
+                    continue;
+                };
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(nix::errno::Errno::ELOOP.into());
+                }
+                held.push(Held::open(&place)?);
+                rest.push(PathBuf::from(target));
+            }
+        }
+    }
+    Ok(here)
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+}
+
+impl Missing {
+    fn at(path: &Path) -> io::Result<Self> {
+        for directory in path.ancestors().skip(1) {
+            let place = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+            match Held::open(place) {
+                Ok(directory_held) => {
+                    let name = path.strip_prefix(directory).unwrap_or(path).to_path_buf();
+                    return Ok(Self { directory: directory_held, name });
+                }
+                Err(error) if is_absence(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// When the file came. Where we may not look for it, anything that comes into its directory
+    /// may be it.
+    fn came(&self) -> Option<SystemTime> {
+        match fstatat(&self.directory.fd, &self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(status) => time_of(&status),
+            Err(Errno::EACCES) => self.directory.changed(),
+            Err(_) => None,
+        }
     }
 }
 
@@ -83,9 +147,14 @@ impl Held {
         if now.st_nlink > 0 && modified(&now) == self.modified {
             return None;
         }
-        let seconds = u64::try_from(now.st_ctime).ok()?;
-        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        time_of(&now)
     }
+}
+
+/// When a file was put there, or changed in any way.
+fn time_of(status: &FileStat) -> Option<SystemTime> {
+    let seconds = u64::try_from(status.st_ctime).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 fn modified(status: &FileStat) -> (i64, i64) {
@@ -159,6 +228,25 @@ mod tests {
         symlink("two", scratch.0.join("data.new")).unwrap();
         fs::rename(scratch.0.join("data.new"), scratch.0.join("data")).unwrap();
         assert!(held.changed().is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_missing_comes() {
+        let scratch = Scratch::new("comes");
+        let (path, link) = (scratch.0.join("crl"), scratch.0.join("link"));
+        symlink("crl", &link).unwrap();
+        let deep = HeldFile::expect(&scratch.0.join("a/b/c")).unwrap();
+        let held = [HeldFile::expect(&path).unwrap(), HeldFile::expect(&link).unwrap()];
+        scratch.write("other", "x");
+        assert!(held.iter().all(|file| file.changed().is_none()));
+        scratch.write("crl", "new");
+        assert!(held.iter().all(|file| file.changed().is_some()));
+        assert_eq!(deep.changed(), None);
+        fs::create_dir_all(scratch.0.join("a/b")).unwrap();
+        assert_eq!(deep.changed(), None);
+        scratch.write("a/b/c", "x");
+        assert!(deep.changed().is_some());
+        assert_eq!(HeldFile::expect(&path).unwrap().changed(), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One handshake: from the client's hello to the line in the log.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use super::peer::VerifyError;
 use super::server::{Engine, TlsServer};
 use super::session::{self, Connection, locked};
 use super::sni::Asked;
+use super::trace::{Trace, Traces};
 use super::{Algorithm, Names, Shown, TlsFacts, peer};
 use crate::config::dialect::{Change, Release};
 use crate::mail::client::Client;
@@ -40,19 +42,49 @@ enum Failure {
 
 impl TlsServer {
     /// What is to be logged of this client (smtpd_tls_loglevel, smtpd_tls_loglevel_maps).
-    pub fn log_of(&self, client: &Client) -> LogMask {
+    fn log_of(&self, client: &Client) -> LogMask {
         let own = self.levels.as_ref().and_then(|it| it.find(&client.name, &client.addr));
         own.unwrap_or(self.settings.log)
     }
 
-    /// Shakes hands with the client `namaddr` (`name[addr]`), within smtpd_starttls_timeout. What
-    /// the client sent before is thrown away. Sets the stream's patience; the caller must set its
-    /// own again.
-    pub fn accept(
+    /// Shakes hands with this client, within smtpd_starttls_timeout. What it sent before is thrown
+    /// away. Sets the stream's patience; the caller must set its own again.
+    pub fn accept_client(
+        &self,
+        stream: &mut SmtpStream,
+        client: &Client,
+    ) -> Result<TlsFacts, HandshakeFailed> {
+        let log = self.log_of(client);
+        self.accept_traced(stream, &client.namaddr, log, self.traces_of(log, &client.addr))
+    }
+
+    /// The same with the client `namaddr` (`name[addr]`).
+    #[cfg(test)]
+    pub(super) fn accept(
         &self,
         stream: &mut SmtpStream,
         namaddr: &[u8],
         log: LogMask,
+    ) -> Result<TlsFacts, HandshakeFailed> {
+        self.accept_traced(stream, namaddr, log, None)
+    }
+
+    /// How this client's session is traced, if it is.
+    pub(super) fn traces_of<'a>(
+        &'a self,
+        log: LogMask,
+        addr: &'a [u8],
+    ) -> Option<(&'a Traces, &'a [u8])> {
+        let traces = self.traces.as_ref().filter(|_| log.has(LogMask::TRACE))?;
+        Some((traces, addr))
+    }
+
+    pub(super) fn accept_traced(
+        &self,
+        stream: &mut SmtpStream,
+        namaddr: &[u8],
+        log: LogMask,
+        traced: Option<(&Traces, &[u8])>,
     ) -> Result<TlsFacts, HandshakeFailed> {
         let settings = &self.settings;
         let engine = self.engine().ok_or(HandshakeFailed)?;
@@ -60,7 +92,10 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE) {
             info!("setting up TLS connection from {}", namaddr);
         }
-        let ssl = self.new_session(&engine, log, namaddr)?;
+        let mut ssl = self.new_session(&engine, log, namaddr)?;
+        if let Some(trace) = traced.and_then(|(traces, addr)| traces.begin(addr)) {
+            add_trace(&mut ssl, trace);
+        }
         if let Some(fd) = stream.fd() {
             // A session ticket and the next reply are two small writes; without this the second
             // waits for the client's delayed acknowledgement. Not all sockets are TCP.
@@ -277,6 +312,14 @@ fn end_handshake(tls: &mut SslStream<TimedFd>, done: bool) {
         fd.hold_writes(false);
     } else {
         fd.release();
+    }
+}
+
+/// From here on all messages of a session are put into its trace.
+fn add_trace(ssl: &mut SslRef, trace: Trace) {
+    let connection = Connection::of(ssl);
+    if connection.is_some_and(|it| it.trace.set(Mutex::new(trace)).is_ok()) {
+        ffi::trace_messages(ssl);
     }
 }
 

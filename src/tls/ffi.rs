@@ -6,8 +6,9 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::ptr;
+use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
@@ -24,7 +25,7 @@ use openssl::x509::{X509, X509CrlRef, X509NameRef, X509Ref, X509VerifyResult};
 use openssl_sys as sys;
 
 use super::inspect;
-use super::session::{self, TicketUse};
+use super::session::{self, Connection, TicketUse};
 use super::sni::{self, Answer};
 
 #[repr(C)]
@@ -58,8 +59,13 @@ type TicketCallback = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 type NameCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_int, *mut c_void) -> c_int;
+type CertificateCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 type VerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
 type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
+/// Direction, version, content type, message, its length, session, and what was set with the
+/// callback: for `SSL_trace` a BIO to write to.
+type MessageCallback =
+    unsafe extern "C" fn(c_int, c_int, c_int, *const c_void, usize, *mut sys::SSL, *mut c_void);
 
 unsafe extern "C" {
     fn OPENSSL_init_crypto(options: u64, settings: *const InitSettings) -> c_int;
@@ -72,7 +78,9 @@ unsafe extern "C" {
     fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
     fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
+    fn SSL_CTX_set_cert_cb(ctx: *mut sys::SSL_CTX, cb: CertificateCallback, arg: *mut c_void);
     fn SSL_set_info_callback(ssl: *mut sys::SSL, cb: InfoCallback);
+    fn SSL_set_msg_callback(ssl: *mut sys::SSL, cb: MessageCallback);
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_use_cert_and_key(
         ctx: *mut sys::SSL_CTX,
@@ -312,6 +320,13 @@ pub(super) fn set_name_callback(ctx: &mut SslContextBuilder) {
     unsafe { SSL_CTX_callback_ctrl(ctx.as_ptr(), CTRL_SET_NAME_CALLBACK, name_callback) };
 }
 
+/// Lets [`sni`] choose certificates after the client's hello (Postfix 3.12).
+pub(super) fn set_certificate_callback(ctx: &mut SslContextBuilder) {
+    let cb = certificate_callback;
+    // SAFETY: the context is alive; the callback has the type that ssl.h asks for, and no argument.
+    unsafe { SSL_CTX_set_cert_cb(ctx.as_ptr(), cb, ptr::null_mut()) };
+}
+
 /// Verifies a client's certificate as a server's where it may be used for that only
 /// (tls_trust_server_ccerts).
 pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
@@ -324,6 +339,30 @@ pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
 pub(super) fn log_states(ssl: &mut SslRef) {
     // SAFETY: the session is alive; the callback has the type that ssl.h asks for.
     unsafe { SSL_set_info_callback(ssl.as_ptr(), info_callback) };
+}
+
+/// `SSL_trace`, which not every OpenSSL was built with.
+fn trace_function() -> Option<MessageCallback> {
+    static FOUND: OnceLock<Option<MessageCallback>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: the name ends in NUL; it is looked for in what is loaded already.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"SSL_trace".as_ptr()) };
+        (!found.is_null()).then(|| {
+            // SAFETY: not null; ssl.h declares a function of this name with this type.
+            unsafe { mem::transmute::<*mut c_void, MessageCallback>(found) }
+        })
+    })
+}
+
+/// Whether OpenSSL can put messages into words.
+pub(super) fn can_trace() -> bool {
+    trace_function().is_some()
+}
+
+/// Puts all messages of a session into its trace.
+pub(super) fn trace_messages(ssl: &mut SslRef) {
+    // SAFETY: the session is alive; the callback has the type that ssl.h asks for.
+    unsafe { SSL_set_msg_callback(ssl.as_ptr(), message_callback) };
 }
 
 /// Adds a certificate with its key and issuers. Where one of its algorithm is there already, that
@@ -1094,6 +1133,13 @@ unsafe extern "C" fn name_callback(ssl: *mut sys::SSL, alert: *mut c_int, _: *mu
     }
 }
 
+/// As ssl.h says: 0 ends the handshake.
+unsafe extern "C" fn certificate_callback(ssl: *mut sys::SSL, _: *mut c_void) -> c_int {
+    // SAFETY: OpenSSL passes a live session that nobody else uses.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    c_int::from(sni::choose(ssl))
+}
+
 /// No ticket can be made, or this one not be read.
 const TICKET_NO_KEY: c_int = -1;
 const TICKET_STALE: c_int = 0;
@@ -1137,6 +1183,30 @@ fn set_mac_key(mac: *mut sys::EVP_MAC_CTX, key: &mut [u8; 32]) -> bool {
     let parameters = [digest, key, end];
     // SAFETY: OpenSSL passed the live MAC context; the parameters end as they must.
     unsafe { sys::EVP_MAC_CTX_set_params(mac, parameters.as_ptr()) > 0 }
+}
+
+/// Each message in words, one after the other.
+unsafe extern "C" fn message_callback(
+    written: c_int,
+    version: c_int,
+    kind: c_int,
+    message: *const c_void,
+    len: usize,
+    ssl: *mut sys::SSL,
+    _: *mut c_void,
+) {
+    if ssl.is_null() {
+        return;
+    }
+    // SAFETY: not null; OpenSSL passes a live session.
+    let session = unsafe { SslRef::from_ptr(ssl) };
+    let Some(trace) = Connection::of(session).and_then(|it| it.trace.get()) else { return };
+    let mut trace = session::locked(trace);
+    let (Some(into_words), true) = (trace_function(), trace.goes_on()) else { return };
+    let Some(bio) = MemoryBio::new() else { return };
+    // SAFETY: what OpenSSL passed is passed on; the BIO is alive.
+    unsafe { into_words(written, version, kind, message, len, ssl, bio.0.cast()) };
+    trace.add(bio.contents());
 }
 
 /// As Postfix: `tls_info_callback()`.

@@ -124,6 +124,9 @@ fn subject(name: &X509NameRef) -> String {
     })
 }
 
+/// How the log begins to say that a certificate of the server ends soon.
+pub(crate) const OWN_CERTIFICATE: &str = "the server's certificate in";
+
 /// When the first certificate in `pem` ends, or one of its issuers.
 pub(super) fn first_end(pem: &[u8]) -> Option<i64> {
     let certificates = X509::stack_from_pem(pem).unwrap_or_default();

@@ -3,7 +3,10 @@
 //! Asked for are the client's name and the domains above it, then its address and the networks
 //! above that, cut at dots or colons. `DUNNO` is as good as nothing.
 
+use std::cell::OnceCell;
+
 use super::loglevel::LogMask;
+use super::trace;
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::mail::hostname::{valid_address, valid_hostname};
@@ -19,6 +22,8 @@ pub(super) struct LogLevels {
     /// The domains above a name are asked without a leading dot
     /// (parent_domain_matches_subdomains).
     bare: bool,
+    /// Whether sessions can be traced, once that was asked; then the log says so, too.
+    traces: OnceCell<bool>,
 }
 
 impl LogLevels {
@@ -33,7 +38,7 @@ impl LogLevels {
         }
         let maps = Maps::open(opener, PARAMETER, list, Request::ACCESS)?;
         let bare = matchlist::parents(opener, config, Some(PARAMETER))?;
-        Ok(Some(Self { maps, bare }))
+        Ok(Some(Self { maps, bare, traces: OnceCell::new() }))
     }
 
     /// What is to be logged of this client, where the tables say so. A lookup that fails is logged,
@@ -45,7 +50,10 @@ impl LogLevels {
         };
         let value = value.ok().flatten()?;
         let known = !value.eq_ignore_ascii_case(b"DUNNO");
-        known.then(|| LogMask::parse(PARAMETER, &value))
+        let mask = known.then(|| LogMask::parse(PARAMETER, &value, true))?;
+        let traces =
+            mask.has(LogMask::TRACE) && *self.traces.get_or_init(|| trace::is_possible(PARAMETER));
+        Some(if traces { mask } else { mask.without(LogMask::TRACE) })
     }
 
     fn by_name(&self, name: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
@@ -108,6 +116,10 @@ mod tests {
         LogLevels::open(&config, &mut opener, list.as_bytes()).unwrap().unwrap()
     }
 
+    fn parsed(list: &[u8]) -> LogMask {
+        LogMask::parse(PARAMETER, list, true)
+    }
+
     const TABLE: &str = "inline:{ host.test=1 .deep.test=2 bare.test=2 quiet.test=dunno \
                          192.0.2=summary 2001:db8=0 192.0.2.9=what }";
 
@@ -115,17 +127,17 @@ mod tests {
     fn a_client_is_found_by_name_and_by_address() {
         let levels = levels(TABLE, "");
         let found = |name: &[u8], addr: &[u8]| levels.find(name, addr);
-        let (one, two) = (LogMask::parse(PARAMETER, b"1"), LogMask::parse(PARAMETER, b"2"));
+        let (one, two) = (parsed(b"1"), parsed(b"2"));
         assert_eq!(found(b"Host.Test", b"198.51.100.1"), Some(one));
         assert_eq!(found(b"a.b.deep.test", b"198.51.100.1"), Some(two));
         assert_eq!(found(b"a.bare.test", b"198.51.100.1"), None);
         assert_eq!(found(b"quiet.test", b"192.0.2.1"), None);
         assert_eq!(found(b"unknown", b"192.0.2.1"), Some(one));
-        assert_eq!(found(b"unknown", b"2001:db8::1"), Some(LogMask::parse(PARAMETER, b"0")));
+        assert_eq!(found(b"unknown", b"2001:db8::1"), Some(parsed(b"0")));
         assert_eq!(captured::take(), Vec::<String>::new());
         assert_eq!(found(b"x..y", b"unknown!"), None);
         assert_eq!(found(b"192.0.2.1", b"198.51.100.1"), None);
-        assert_eq!(found(b"x.test", b"192.0.2.9"), Some(LogMask::parse(PARAMETER, b"none")));
+        assert_eq!(found(b"x.test", b"192.0.2.9"), Some(parsed(b"none")));
         assert_eq!(
             captured::take(),
             [

@@ -19,16 +19,20 @@ impl LogMask {
     pub(super) const CACHE: Self = Self(1 << 6);
     /// What OpenSSL does.
     pub(super) const DEBUG: Self = Self(1 << 7);
+    /// A trace of the protocol, in a file of its own (3.12).
+    pub(super) const TRACE: Self = Self(1 << 11);
 
     const NONE: Self = Self(0);
     const LEVEL_2: Self = Self(Self::SUMMARY.0 | Self::VERBOSE.0 | Self::CACHE.0 | Self::DEBUG.0);
 
     /// The words of `list`, which `parameter` has, together. An unknown word makes it nothing, with
-    /// a warning.
-    pub(super) fn parse(parameter: &str, list: &[u8]) -> Self {
+    /// a warning. `traces`: this release has the word `trace`.
+    pub(super) fn parse(parameter: &str, list: &[u8], traces: bool) -> Self {
         let mut mask = Self::NONE;
+        let known = |bits: Self| traces || bits != Self::TRACE;
         for word in words(list, COMMA_SPACE) {
-            match NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())) {
+            let is = |name: &str, bits| word.eq_ignore_ascii_case(name.as_bytes()) && known(bits);
+            match NAMES.iter().find(|(name, bits)| is(name, *bits)) {
                 Some((_, bits)) => mask = mask.with(*bits),
                 None => {
                     warning!("unknown {} value \"{}\" in \"{}\"", parameter, word, list);
@@ -42,6 +46,11 @@ impl LogMask {
     /// Both together.
     pub(super) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// All but `other`.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether any of `bits` is asked for.
@@ -78,6 +87,7 @@ const NAMES: &[(&str, LogMask)] = &[
     ("ssl-debug", LogMask::DEBUG),
     ("ssl-handshake-packet-dump", LogMask::NONE),
     ("ssl-session-packet-dump", LogMask::NONE),
+    ("trace", LogMask::TRACE),
 ];
 
 #[cfg(test)]
@@ -86,7 +96,7 @@ mod tests {
     use crate::log::captured;
 
     fn parsed(list: &[u8]) -> LogMask {
-        LogMask::parse("smtpd_tls_loglevel", list)
+        LogMask::parse("smtpd_tls_loglevel", list, false)
     }
 
     #[test]
@@ -96,6 +106,16 @@ mod tests {
         assert!(parsed(b"2").has(LogMask::DEBUG));
         assert!(!parsed(b"1").has(LogMask::VERBOSE));
         assert_eq!(parsed(b""), LogMask::NONE);
+    }
+
+    #[test]
+    fn traces_came_with_a_release() {
+        assert_eq!(parsed(b"trace"), LogMask::NONE);
+        let expected = "warning: unknown smtpd_tls_loglevel value \"trace\" in \"trace\"";
+        assert_eq!(captured::take(), [expected]);
+        let mask = LogMask::parse("smtpd_tls_loglevel", b"1, Trace", true);
+        assert_eq!(mask, LogMask::SUMMARY.with(LogMask::TRACE));
+        assert_eq!(mask.without(LogMask::TRACE), LogMask::SUMMARY);
     }
 
     #[test]

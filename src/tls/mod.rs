@@ -29,6 +29,7 @@ mod summary;
 mod switches;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use accept::HandshakeFailed;
 pub use loglevel::LogMask;

@@ -65,12 +65,14 @@ impl Renewal {
             watched.extend(watch("smtpd_tls_chain_files", file, QUIET));
         }
         for (name, file) in [
-            ("smtpd_tls_CAfile", &config.smtpd_tls_CAfile),
             ("smtpd_tls_ccert_crl_file", &config.smtpd_tls_ccert_crl_file),
             ("smtpd_tls_ocsp_file", &config.smtpd_tls_ocsp_file),
         ] {
-            watched.extend(watch(name, file, QUIET));
+            // What is missing may come.
+            let held = (!file.is_empty()).then(|| HeldFile::expect(as_path(file)).ok()).flatten();
+            watched.extend(held.map(|held| Watched::single(name, file, held, QUIET)));
         }
+        watched.extend(watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET));
         for (name, list) in [
             ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
             ("relay_clientcerts", &config.relay_clientcerts),
@@ -90,6 +92,10 @@ impl Renewal {
 }
 
 impl Watched {
+    fn single(parameter: &str, name: &[u8], file: HeldFile, quiet: Duration) -> Self {
+        Self { title: fill!("{} {}", parameter, name), file, pair: None, quiet }
+    }
+
     fn is_due(&self, now: SystemTime) -> bool {
         self.changed().is_some_and(|changed| {
             // A clock that was set back must not keep old files in service.
@@ -143,7 +149,7 @@ fn watch(parameter: &str, file: &[u8], quiet: Duration) -> Option<Watched> {
         return None;
     }
     let held = HeldFile::hold(as_path(file)).ok()?;
-    Some(Watched { title: fill!("{} {}", parameter, file), file: held, pair: None, quiet })
+    Some(Watched::single(parameter, file, held, quiet))
 }
 
 fn watch_pair(parameter: &str, certificate: &[u8], key: &[u8]) -> Option<Watched> {
@@ -308,6 +314,17 @@ mod tests {
     fn a_new_revocation_list_is_read() {
         let place = Place::new("lists");
         place.put("crl", b"old");
+        let list = place.0.join("crl").display().to_string();
+        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
+        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+        assert_eq!(due(&renewal), None);
+        place.put("crl", b"new");
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", &place, "crl"));
+    }
+
+    #[test]
+    fn a_revocation_list_that_was_missing_is_read_when_it_comes() {
+        let place = Place::new("missing-lists");
         let list = place.0.join("crl").display().to_string();
         let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
         let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();

@@ -29,6 +29,7 @@ use super::revocation::Lists;
 use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session_id_context};
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
+use super::trace::Traces;
 use super::{Switches, inspect, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
@@ -43,6 +44,8 @@ pub struct TlsServer {
     pub(super) names: Option<Rc<Names>>,
     /// What is logged of single clients.
     pub(super) levels: Option<LogLevels>,
+    /// How sessions are traced that are to be.
+    pub(super) traces: Option<Traces>,
     tlsmgr: Arc<Mutex<Box<dyn SessionKeeper>>>,
     state: RefCell<State>,
 }
@@ -88,7 +91,10 @@ impl TlsServer {
         let Some(settings) = Settings::of(config, switches) else { return Ok(None) };
         let names = Names::open(config, opener, settings.newer.shows_all_names)?;
         let levels = LogLevels::open(config, opener, &settings.newer.loglevel_maps)?;
-        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, ..server }))
+        let traces = (settings.log.has(LogMask::TRACE) || levels.is_some())
+            .then(|| Traces::of(config))
+            .flatten();
+        Ok(Self::with(settings, names, tlsmgr).map(|server| Self { levels, traces, ..server }))
     }
 
     pub(super) fn with(
@@ -108,7 +114,14 @@ impl TlsServer {
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
         };
-        Some(Self { settings, names, levels: None, tlsmgr, state: RefCell::new(state) })
+        Some(Self {
+            settings,
+            names,
+            levels: None,
+            traces: None,
+            tlsmgr,
+            state: RefCell::new(state),
+        })
     }
 
     /// Whether a handshake can be made; OpenSSL becomes ready for it. To be asked before STARTTLS is
@@ -320,6 +333,9 @@ fn build(
         warn_of_dates(files);
     }
     ffi::set_name_callback(&mut ctx);
+    if settings.newer.shows_all_names {
+        ffi::set_certificate_callback(&mut ctx);
+    }
     let timeout = policy.map_or(0, |policy| i64::from(policy.timeout));
     let ticketable = cipher.is_some();
     let sessions = Sessions::new(Arc::clone(tlsmgr), cipher, timeout, &settings.service);
@@ -440,10 +456,11 @@ fn warn_of_dates(files: &Files) {
     for file in pairs.chain(&files.chains) {
         let Ok(pem) = &file.bytes else { continue };
         let Some(left) = inspect::first_end(pem).map(|end| end - session::now()) else { continue };
+        let which = inspect::OWN_CERTIFICATE;
         if left < 0 {
-            warning!("the server's certificate in {} has expired", file.name);
+            warning!("{} {} has expired", which, file.name);
         } else if left < DAYS * 86_400 {
-            warning!("the server's certificate in {} expires in {} days", file.name, left / 86_400);
+            warning!("{} {} expires in {} days", which, file.name, left / 86_400);
         }
     }
 }

@@ -21,6 +21,7 @@ use super::ffi;
 use super::loglevel::LogMask;
 use super::peer::Findings;
 use super::sni::Asked;
+use super::trace::Trace;
 use crate::ipc::tlsmgr;
 use crate::stream::log_library_errors;
 
@@ -196,12 +197,14 @@ pub(super) struct Connection {
     pub(super) ticketed: AtomicBool,
     pub(super) findings: Mutex<Findings>,
     pub(super) asked: Asked,
+    pub(super) trace: OnceLock<Mutex<Trace>>,
 }
 
 impl Connection {
     pub(super) fn new(log: LogMask, namaddr: &[u8], sessions: Arc<Sessions>, asked: Asked) -> Self {
         let (namaddr, ticketed) = (namaddr.to_ascii_lowercase(), AtomicBool::new(false));
-        Self { log, namaddr, sessions, ticketed, findings: Mutex::default(), asked }
+        let (findings, trace) = (Mutex::default(), OnceLock::new());
+        Self { log, namaddr, sessions, ticketed, findings, asked, trace }
     }
 
     /// Hangs this on `ssl`.

@@ -8,7 +8,7 @@ use super::Switches;
 use super::ciphers::{CipherError, cipher_list};
 use super::groups::Groups;
 use super::loglevel::LogMask;
-use super::protocols;
+use super::{protocols, trace};
 use crate::config::Config;
 use crate::config::dialect::{Change, Release};
 use crate::text::split::{COMMA_SPACE, words};
@@ -125,7 +125,7 @@ impl Settings {
         };
         Some(Self {
             release: config.release,
-            log: LogMask::parse("smtpd_tls_loglevel", &config.smtpd_tls_loglevel),
+            log: log(config),
             service: config.service_name.clone(),
             certificates,
             ca_file: config.smtpd_tls_CAfile.clone(),
@@ -166,6 +166,16 @@ impl Settings {
     pub(super) fn chain_files(list: &[u8]) -> impl Iterator<Item = &[u8]> {
         words(list, COMMA_SPACE)
     }
+}
+
+fn log(config: &Config) -> LogMask {
+    const PARAMETER: &str = "smtpd_tls_loglevel";
+    let traces = config.does(Change::Traces);
+    let mask = LogMask::parse(PARAMETER, &config.smtpd_tls_loglevel, traces);
+    if mask.has(LogMask::TRACE) && !trace::is_possible(PARAMETER) {
+        return mask.without(LogMask::TRACE);
+    }
+    mask
 }
 
 /// Can't use anonymous ciphers where clients are asked for certificates; must use them where there

@@ -22,7 +22,8 @@ use crate::table::{Opener, Request, TableError};
 /// tls_server_sni_maps.
 pub(super) struct Names {
     maps: Maps,
-    /// As newer releases: also a name that has no certificates is shown in the log.
+    /// As newer releases: also a name that has no certificates is shown in the log, and tables are
+    /// asked only where a session does not go on.
     shows_all: bool,
 }
 
@@ -136,24 +137,49 @@ pub(super) fn answer(ssl: &mut SslRef) -> Answer {
         );
         return Answer::Declined;
     }
-    let found = match names.find(&name) {
-        Ok(found) => found,
-        Err(_) => {
-            warning!("{}: {} map lookup problem", PARAMETER, name);
-            return Answer::Failed;
-        }
-    };
-    if found.is_none() {
-        info!("TLS SNI {} from {} not matched, using default chain", name, namaddr);
-        if !names.shows_all {
-            return Answer::Declined;
-        }
+    if names.shows_all {
+        // What becomes of it, [`choose`] finds out, where a session does not go on.
+        remember(ssl, name);
+        return Answer::Accepted;
     }
-    if found.is_some_and(|pem| !load(ssl, pem, &name)) {
-        return Answer::Failed;
+    match load_for(ssl, &names, &name, &namaddr) {
+        Ok(true) => {}
+        Ok(false) => return Answer::Declined,
+        Err(NoHandshake) => return Answer::Failed,
     }
     remember(ssl, name);
     Answer::Accepted
+}
+
+/// Puts the certificates of the name in place that the client asked for, as newer releases do it:
+/// once it is clear that the client's session does not go on. `false`: no handshake is possible.
+pub(super) fn choose(ssl: &mut SslRef) -> bool {
+    let Some(connection) = Connection::of(ssl) else { return true };
+    let (asked, namaddr) = (&connection.asked, connection.namaddr.clone());
+    let names = asked.names.get().and_then(|names| names.clone());
+    let (Some(names), Some(name)) = (names, asked.name().map(<[u8]>::to_vec)) else { return true };
+    load_for(ssl, &names, &name, &namaddr).is_ok()
+}
+
+/// Why there is none was logged.
+struct NoHandshake;
+
+/// Loads the certificates of `name`; `false`: it has none.
+fn load_for(
+    ssl: &mut SslRef,
+    names: &Names,
+    name: &[u8],
+    namaddr: &[u8],
+) -> Result<bool, NoHandshake> {
+    let Ok(found) = names.find(name) else {
+        warning!("{}: {} map lookup problem", PARAMETER, name);
+        return Err(NoHandshake);
+    };
+    let Some(pem) = found else {
+        info!("TLS SNI {} from {} not matched, using default chain", name, namaddr);
+        return Ok(false);
+    };
+    if load(ssl, pem, name) { Ok(true) } else { Err(NoHandshake) }
 }
 
 fn load(ssl: &mut SslRef, mut pem: Vec<u8>, name: &[u8]) -> bool {

@@ -8,6 +8,7 @@ mod raw_keys;
 mod revocation;
 mod stapling;
 mod thrift;
+mod traces;
 
 use std::collections::HashMap;
 use std::fs;
@@ -309,7 +310,15 @@ impl Client {
     /// Shakes hands, reads what the server says, says goodbye. Gives what was read, or why there
     /// was no handshake; and whether the session went on from an earlier one.
     fn talk(&self, socket: UnixStream) -> Result<(Vec<u8>, bool), String> {
+        self.talk_as(socket, None)
+    }
+
+    /// The same, asking for a server of this name.
+    fn talk_as(&self, socket: UnixStream, name: Option<&str>) -> Talk {
         let mut ssl = Ssl::new(&self.context).unwrap();
+        if let Some(name) = name {
+            ssl.set_hostname(name).unwrap();
+        }
         if let Some(session) = self.kept.lock().unwrap().take() {
             ffi::resume(&mut ssl, &session);
         }
@@ -344,7 +353,7 @@ fn session(server: &TlsServer, client: &Client) -> (Result<TlsFacts, HandshakeFa
 }
 
 fn log_level(words: &[u8]) -> LogMask {
-    LogMask::parse("smtpd_tls_loglevel", words)
+    LogMask::parse("smtpd_tls_loglevel", words, true)
 }
 
 fn log() -> Vec<String> {
@@ -698,6 +707,20 @@ fn without_tickets_the_cache_lets_a_session_go_on() {
             format!("{n}: Reusing old session"),
         ]
     );
+}
+
+#[test]
+fn sessions_have_ids_even_where_they_cannot_go_on() {
+    let pki = Pki::new();
+    for always_session_ids in [false, true] {
+        let settings = Settings { ticket_cipher: Vec::new(), always_session_ids, ..pki.settings() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        let client = Client::tls12();
+        session(&server, &client).0.unwrap();
+        let kept = client.kept.lock().unwrap().take();
+        let has_id = kept.is_some_and(|kept| !kept.id().is_empty());
+        assert_eq!(has_id, always_session_ids);
+    }
 }
 
 #[test]

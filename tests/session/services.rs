@@ -196,6 +196,8 @@ fn count(list: &List, counts: &Mutex<Counts>) -> Vec<Pair> {
             vec![int("status", 0)]
         }
         b"newtls_status" => vec![int("status", 0), int("rate", add(b"newtls", 0))],
+        // Traces came with 3.12; an elder anvil(8) does not know them.
+        b"tlstr" => vec![int("status", -1)],
         what => vec![int("status", 0), int("rate", add(what, 1))],
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Transcript {
     pub(crate) master_cf: Vec<(String, String)>,
     /// `file:` blocks: name and content.
     pub(crate) files: Vec<(String, String)>,
-    /// `postmap:` lines: the type of a table, and the file that is its source.
+    /// `postmap:` lines: the type of a table, with `-F ` before it where values are names of files,
+    /// and the file that is its source.
     pub(crate) indexed: Vec<(String, String)>,
     /// The sessions, in order.
     pub(crate) sessions: Vec<Session>,
@@ -230,7 +231,7 @@ impl Reader {
                 self.transcript.files.push((text.trim().to_owned(), String::new()));
             }
             Some(("postmap", text)) => {
-                let words = text.trim().split_once(' ').ok_or("not a type and a name")?;
+                let words = text.trim().rsplit_once(' ').ok_or("not a type and a name")?;
                 self.transcript.indexed.push((words.0.to_owned(), words.1.to_owned()));
             }
             Some(("log", text)) => self.transcript.only_wanted_log = text.trim() == "as wanted",

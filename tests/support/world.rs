@@ -355,8 +355,13 @@ impl World {
             fs::write(dir.join(name), self.fill(content, at))?;
         }
         for (kind, name) in &transcript.indexed {
+            let (option, kind) = match kind.strip_prefix("-F ") {
+                Some(kind) => (Some("-F"), kind),
+                None => (None, kind.as_str()),
+            };
             let spec = format!("{kind}:{}", dir.join(name).display());
-            run(Command::new("postmap").arg("-c").arg(self.dir.join("conf")).arg(spec))?;
+            let mut postmap = Command::new("postmap");
+            run(postmap.arg("-c").arg(self.dir.join("conf")).args(option).arg(spec))?;
         }
         Ok(())
     }

@@ -22,8 +22,9 @@ use crate::sys::time;
 pub(super) const HELP: &str = "\
 usage: smtpd-rs ccert list [--log FILE] [--table TYPE:FILE]
 
-Prints the table: user, device, until when, fingerprint, and when the log last names the user (or
-the fingerprint, with smtpd_tls_ccert_hints or smtpd_tls_loglevel 2). The log is maillog_file, else
+Prints the table: user, device, until when, fingerprint, and when the log last names the device (with
+smtpd_tls_ccert_hints, or peercert in smtpd_tls_loglevel). Where it does not, a * marks when the user
+was last let in by a certificate, whichever that was. The log is maillog_file, else
 /var/log/mail.log; its last 64 megabytes are read.
 
     smtpd-rs ccert list
@@ -56,14 +57,14 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
         let device = entry.as_ref().and_then(|entry| entry.device.as_deref()).map(lossy);
         let until = entry.as_ref().and_then(|entry| entry.until);
         let ended = until.is_some_and(|day| day < today);
-        let last = seen.of(row, user.as_deref());
+        let last = seen.of(row, user.as_deref(), device.as_deref());
         let _ = writeln!(
             text,
             "{:<24} {:<12} {:<12} {:<18} {}",
             user.as_deref().unwrap_or("(bad entry)"),
             device.as_deref().unwrap_or("-"),
             until.map_or_else(|| "-".to_owned(), |day| mark(&entry::date(day), ended)),
-            last.unwrap_or("never"),
+            last.map_or_else(|| "never".to_owned(), |(time, of)| format!("{time}{}", of.mark())),
             row.key
         );
         values.push(json!({
@@ -71,7 +72,8 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
             "device": device,
             "until": until.map(entry::date),
             "ended": ended,
-            "last_seen": last,
+            "last_seen": last.map(|(time, _)| time),
+            "last_seen_of": last.map(|(_, of)| of.name()),
             "key": row.key,
             "line": row.line,
         }));
@@ -100,9 +102,38 @@ fn usual_log(config: &Config) -> PathBuf {
     PathBuf::from(if named.starts_with('/') { named } else { USUAL_LOG.to_owned() })
 }
 
-/// When the log last named a user or a fingerprint: the time as it stands there.
+/// Of whom the log tells that it was here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// This entry's own certificate.
+    Device,
+    /// Its user, by whichever certificate.
+    User,
+}
+
+impl Of {
+    fn mark(self) -> &'static str {
+        if self == Self::User { " *" } else { "" }
+    }
+
+    fn name(self) -> &'static str {
+        if self == Self::User { "user" } else { "device" }
+    }
+}
+
+/// When the log last named users, devices, and fingerprints: the time as it stands there.
+///
+/// Clients choose much of what is in the log, names in certificates too. So a line counts only where
+/// its beginning is ours, and fingerprints are taken from its end.
 #[derive(Default)]
-struct Seen(HashMap<String, String>);
+struct Seen(HashMap<Key, String>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Fingerprint(String),
+    User(String),
+    Device(String, String),
+}
 
 impl Seen {
     fn read(path: &Path) -> std::io::Result<Self> {
@@ -115,27 +146,71 @@ impl Seen {
         let mut reader = BufReader::new(file);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
-            seen.line(&String::from_utf8_lossy(&line));
+            seen.line(String::from_utf8_lossy(&line).trim_end());
             line.clear();
         }
         Ok(seen)
     }
 
     fn line(&mut self, line: &str) {
-        let Some(at) = line.find("smtpd[") else { return };
+        let Some((_, text)) = line.split_once("smtpd[").and_then(|it| it.1.split_once("]: "))
+        else {
+            return;
+        };
+        // A queue id, or `name[address]`.
+        let Some((who, text)) = text.split_once(": ").filter(|(who, _)| !who.contains(' ')) else {
+            return;
+        };
+        let keys = if text.starts_with("client=") && !who.contains('[') {
+            Vec::from_iter(user(text))
+        } else if !who.ends_with(']') {
+            return;
+        } else if let Some(known) = text.strip_prefix("client certificate of user ") {
+            device(known).into_iter().chain(fingerprints(text)).collect()
+        } else if OF_CERTIFICATES.iter().any(|start| text.starts_with(start)) {
+            fingerprints(text).collect()
+        } else {
+            return;
+        };
         let time = time_of(line);
-        for name in ["sasl_username=", "fingerprint="] {
-            for rest in line[at..].split(name).skip(1) {
-                let end = rest.find([',', ' ', '\n']).unwrap_or(rest.len());
-                self.0.insert(rest[..end].to_lowercase(), time.clone());
-            }
-        }
+        self.0.extend(keys.into_iter().map(|key| (key, time.clone())));
     }
 
-    fn of(&self, row: &Row, user: Option<&str>) -> Option<&str> {
-        let by_key = self.0.get(&row.key.to_lowercase());
-        by_key.or_else(|| self.0.get(&user?.to_lowercase())).map(String::as_str)
+    fn of(&self, row: &Row, user: Option<&str>, device: Option<&str>) -> Option<(&str, Of)> {
+        let user = user.map(str::to_lowercase);
+        let own = self.0.get(&Key::Fingerprint(row.key.to_lowercase())).or_else(|| {
+            let device = Key::Device(user.clone()?, device?.to_lowercase());
+            self.0.get(&device)
+        });
+        let own = own.map(|time| (time.as_str(), Of::Device));
+        own.or_else(|| Some((self.0.get(&Key::User(user?))?.as_str(), Of::User)))
     }
+}
+
+/// How lines begin, after `name[address]: `, that end with fingerprints.
+const OF_CERTIFICATES: &[&str] =
+    &["subject_CN=", "raw public key fingerprint=", "client certificate listed in "];
+
+/// `client=name[address], sasl_method=EXTERNAL, sasl_username=alice`; who has a password may be
+/// anywhere.
+fn user(text: &str) -> Option<Key> {
+    let (_, user) = text.split_once(", sasl_method=EXTERNAL, sasl_username=")?;
+    Some(Key::User(user.split(',').next()?.to_lowercase()))
+}
+
+/// `alice, device "her phone", key fingerprint=…`
+fn device(text: &str) -> Option<Key> {
+    let (user, rest) = text.split_once(", device \"")?;
+    let (device, _) = rest.rsplit_once("\", ")?;
+    Some(Key::Device(user.to_lowercase(), device.to_lowercase()))
+}
+
+/// What ends a line: `…, key fingerprint=AA:BB, certificate fingerprint=CC:DD`; a certificate has two.
+fn fingerprints(text: &str) -> impl Iterator<Item = Key> {
+    let last = text.rsplit(", ").take(2).map_while(|word| word.split_once("fingerprint="));
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    last.filter(move |(_, value)| hex(value))
+        .map(|(_, value)| Key::Fingerprint(value.to_lowercase()))
 }
 
 /// `Nov 25 20:34:42`, or `2026-11-25T20:34:42.…`.
@@ -148,22 +223,59 @@ fn time_of(line: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_line_that_names_a_user_counts() {
+    fn seen(lines: &[&str]) -> Seen {
         let mut seen = Seen::default();
-        for line in [
-            "Nov 25 20:34:42 mail postfix/smtpd[1]: A: client=x[1], sasl_method=EXTERNAL, sasl_username=alice",
-            "2026-11-26T08:00:00.1 mail postfix/submission/smtpd[1]: NOQUEUE: reject: x sasl_username=Alice",
-            "Nov 27 00:00:00 mail postfix/smtp[1]: sasl_username=alice",
-        ] {
+        for line in lines {
             seen.line(line);
         }
-        let row = Row { key: "AA:BB".into(), value: "alice".into(), line: 1 };
-        assert_eq!(seen.of(&row, Some("alice")), Some("2026-11-26T08:00:00"));
-        assert_eq!(seen.of(&row, Some("bob")), None);
-        seen.line(
-            "Nov 28 00:00:00 m postfix/smtpd[1]: x: cert fingerprint=CC, pkey fingerprint=aa:bb",
-        );
-        assert_eq!(seen.of(&row, None), Some("Nov 28 00:00:00"));
+        seen
+    }
+
+    fn row(key: &str) -> Row {
+        Row { key: key.into(), value: String::new(), line: 1 }
+    }
+
+    #[test]
+    fn the_last_message_of_a_user_counts_where_the_device_is_not_named() {
+        let seen = seen(&[
+            "Nov 25 20:34:42 m postfix/smtpd[1]: A: client=x[1], sasl_method=EXTERNAL, sasl_username=alice",
+            "2026-11-26T08:00:00.1 m postfix/submission/smtpd[1]: B: client=x[1], sasl_method=EXTERNAL, sasl_username=Alice",
+            "Nov 27 00:00:00 m postfix/smtp[1]: C: client=x[1], sasl_method=EXTERNAL, sasl_username=alice",
+            "Nov 27 00:00:00 m postfix/smtpd[1]: C: client=x[1], sasl_method=PLAIN, sasl_username=alice",
+        ]);
+        let row = row("AA:BB");
+        let expected = Some(("2026-11-26T08:00:00", Of::User));
+        assert_eq!(seen.of(&row, Some("alice"), Some("phone")), expected);
+        assert_eq!(seen.of(&row, Some("bob"), None), None);
+    }
+
+    #[test]
+    fn a_device_is_known_by_its_fingerprints_and_by_its_name() {
+        let seen = seen(&[
+            "Nov 25 00:00:00 m postfix/smtpd[1]: x[1]: client certificate of user alice, device \"her, phone\", key fingerprint=AA, certificate fingerprint=BB",
+            "Nov 26 00:00:00 m postfix/smtpd[1]: x[1]: subject_CN=a, issuer=b, fingerprint=CC, pkey_fingerprint=DD",
+            "Nov 27 00:00:00 m postfix/smtpd[1]: x[1]: raw public key fingerprint=EE",
+            "Nov 28 00:00:00 m postfix/smtpd[1]: x[1]: client certificate listed in texthash:/x, key fingerprint=FF",
+            "Nov 29 00:00:00 m postfix/smtpd[1]: x[1]: unknown client certificate, key SHA-256 fingerprint=AA",
+        ]);
+        for (key, day) in [("aa", 25), ("BB", 25), ("CC", 26), ("DD", 26), ("EE", 27), ("FF", 28)] {
+            let time = format!("Nov {day} 00:00:00");
+            assert_eq!(seen.of(&row(key), None, None), Some((time.as_str(), Of::Device)), "{key}");
+        }
+        let by_name = seen.of(&row("san_email:a@b"), Some("Alice"), Some("Her, phone"));
+        assert_eq!(by_name, Some(("Nov 25 00:00:00", Of::Device)));
+        assert_eq!(seen.of(&row("x"), Some("alice"), Some("phone")), None);
+    }
+
+    #[test]
+    fn a_client_cannot_put_others_into_the_log() {
+        let seen = seen(&[
+            "Nov 25 00:00:00 m postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[1]: 554 x; helo=<x[1]: client=x, sasl_method=EXTERNAL, sasl_username=bob>",
+            "Nov 25 00:00:00 m postfix/smtpd[1]: x[1]: subject_CN=a, fingerprint=AA, issuer=b, fingerprint=AA, fingerprint=CC, pkey_fingerprint=DD",
+            "Nov 25 00:00:00 m postfix/smtpd[1]: warning: x[1]: subject_CN=a, fingerprint=AA",
+            "Nov 25 00:00:00 m postfix/smtpd[1]: x y[1]: subject_CN=a, fingerprint=AA",
+        ]);
+        assert_eq!(seen.of(&row("AA"), Some("bob"), None), None);
+        assert!(seen.of(&row("CC"), None, None).is_some());
     }
 }

@@ -16,6 +16,7 @@ use crate::restriction::review::DEFERRED;
 use crate::service::{Arguments, Transport, refuse_arguments};
 use crate::session::Server;
 use crate::table::Opener;
+use crate::tls::inspect;
 
 /// One service, and what is found in it.
 pub(super) struct Examination<'a> {
@@ -149,7 +150,10 @@ impl Examination<'_> {
     /// an error.
     fn judge_tls(&mut self, server: &Server, records: Vec<Record>) {
         let (ready, more) = log::capture(|| server.has_tls());
-        let records: Vec<Record> = records.into_iter().chain(more).collect();
+        // Said again, with its place, where certificates are looked at.
+        let again = |(_, text): &Record| text.starts_with(inspect::OWN_CERTIFICATE.as_bytes());
+        let records: Vec<Record> =
+            records.into_iter().chain(more).filter(|record| !again(record)).collect();
         if !server.switches.use_tls || ready {
             self.take(records);
             return self.judge_ciphers(server);

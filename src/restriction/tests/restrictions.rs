@@ -161,6 +161,63 @@ fn check_ccert_access_searches_in_the_order_given() {
     }
 }
 
+const RAW_KEYS: &str =
+    "smtpd_rs_dialect = 3.9\nsmtpd_tls_security_level = may\nsmtpd_tls_enable_rpk = yes\n";
+
+#[test]
+fn a_certificate_alone_is_a_fragile_rule_where_keys_come_alone() {
+    let rule = "Fragile access policy: smtpd_tls_enable_rpk=yes, but";
+    for (table, fragile) in [("{AA:BB = x}", true), ("{AA:BB = x}, {CC:DD = x}", false)] {
+        let list = with_recipient_list("permit_tls_clientcerts, reject");
+        let main_cf = format!("{RAW_KEYS}{list}relay_clientcerts = inline:{{{table}}}");
+        let mut scene = with_certificate(scene(&main_cf), false);
+        assert_eq!(scene.rcpt("you@other.example"), "Ok");
+        let namaddr = String::from_utf8_lossy(&scene.client.namaddr).into_owned();
+        let expected = format!(
+            "warning: permit_tls_clientcerts: {namaddr}: relay_clientcerts: {rule} \
+             public key fingerprint \"CC:DD\" not matched, \
+             while certificate fingerprint \"AA:BB\" matched"
+        );
+        let log = log();
+        assert_eq!(log.contains(&expected), fragile, "{table}: {log:?}");
+        assert_eq!(log.iter().any(|line| line.contains("Fragile")), fragile);
+    }
+}
+
+#[test]
+fn rules_for_a_certificate_and_its_key_should_agree_where_keys_come_alone() {
+    let pair = "search_order = cert_fingerprint, pubkey_fingerprint";
+    let reversed = "search_order = pubkey_fingerprint, cert_fingerprint";
+    for (table, order, ok, fragile) in [
+        ("{AA:BB = OK}", pair, true, true),
+        ("{AA:BB = OK}, {CC:DD = OK}", pair, true, false),
+        ("{AA:BB = OK}, {CC:DD = REJECT}", pair, true, true),
+        ("{AA:BB = REJECT a}, {CC:DD = OK}", pair, false, true),
+        ("{AA:BB = REJECT a}, {CC:DD = REJECT b}", pair, false, false),
+        ("{AA:BB = DUNNO}, {CC:DD = OK}", pair, true, false),
+        ("{AA:BB = OK}", "search_order = cert_fingerprint", true, true),
+        ("{AA:BB = OK}", reversed, true, true),
+        ("{CC:DD = OK}", reversed, true, false),
+        ("{AA:BB = REJECT a}, {CC:DD = OK}", reversed, true, false),
+    ] {
+        let search = format!("{{inline:{{{table}}}, {{{order}}}}}");
+        let list = with_recipient_list(&format!("check_ccert_access {search}, reject"));
+        let mut scene = with_certificate(scene(&format!("{RAW_KEYS}{list}")), false);
+        let reply = scene.rcpt("you@other.example");
+        assert_eq!(reply == "Ok", ok, "{search}: {reply}");
+        assert!(ok || reply.contains(": a"), "{search}: {reply}");
+        let namaddr = String::from_utf8_lossy(&scene.client.namaddr).into_owned();
+        let expected = format!(
+            "warning: check_ccert_access: {namaddr}: inline:{{{table}}}: Fragile access policy: \
+             smtpd_tls_enable_rpk=yes, but the action for certificate fingerprint \"AA:BB\" != \
+             the action for public key fingerprint \"CC:DD\""
+        );
+        let log = log();
+        assert_eq!(log.contains(&expected), fragile, "{search}: {log:?}");
+        assert_eq!(log.iter().any(|line| line.contains("Fragile")), fragile, "{search}");
+    }
+}
+
 #[test]
 fn check_ccert_access_says_what_is_wrong_with_its_table() {
     let broken = "451 4.3.5 Server configuration error";
@@ -215,12 +272,18 @@ fn check_ccert_access_without_certificate_says_nothing() {
 #[test]
 fn old_fingerprints_are_mentioned() {
     let list = with_recipient_list("permit_tls_clientcerts, check_ccert_access static:DUNNO");
-    let main_cf = format!("{list}compatibility_level = 3.5");
-    let mut scene = with_certificate(scene(&main_cf), false);
-    scene.rcpt("you@other.example");
-    let line = "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
-                compute certificate fingerprints";
-    assert_eq!(log(), [line; 3]);
+    for (dialect, last) in [("3.8", "certificate"), ("3.9", "public key")] {
+        let release = format!("smtpd_rs_dialect = {dialect}\ncompatibility_level = 3.5");
+        let mut scene = with_certificate(scene(&format!("{list}{release}")), false);
+        scene.rcpt("you@other.example");
+        let line = |of: &str| {
+            format!(
+                "using backwards-compatible default setting smtpd_tls_fingerprint_digest=md5 to \
+                 compute {of} fingerprints"
+            )
+        };
+        assert_eq!(log(), [line("certificate"), line("certificate"), line(last)]);
+    }
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn server(pki: &Pki, shows_all: bool) -> TlsServer {
     let config = Config::of_text(&list).unwrap();
     let names: Option<Rc<Names>> =
         Names::open(&config, &mut Opener::new(&config), shows_all).unwrap();
-    TlsServer::with(pki.settings(), names, Box::new(FakeTlsmgr::default())).unwrap()
+    let newer = Newer { shows_all_names: shows_all, ..Newer::default() };
+    let settings = Settings { newer, ..pki.settings() };
+    TlsServer::with(settings, names, Box::new(FakeTlsmgr::default())).unwrap()
 }
 
 /// What the log says of a client that asks for `name`, and the name that is remembered.
@@ -42,13 +44,61 @@ fn asked(server: &TlsServer, name: &str) -> (String, Option<Vec<u8>>) {
 #[test]
 fn the_certificates_of_a_name_take_the_place_of_the_others() {
     let pki = Pki::new();
-    let server = server(&pki, false);
-    let (log, name) = asked(&server, "Other.Test");
-    assert!(log.starts_with(
-        "Anonymous TLS connection established from client.example[192.0.2.1] to Other.Test: "
-    ));
-    assert!(log.contains(" server-signature RSA-PSS (2048 bits) "));
-    assert_eq!(name, Some(b"Other.Test".to_vec()));
+    for shows_all in [false, true] {
+        let (log, name) = asked(&server(&pki, shows_all), "Other.Test");
+        assert!(log.starts_with(
+            "Anonymous TLS connection established from client.example[192.0.2.1] to Other.Test: "
+        ));
+        assert!(log.contains(" server-signature RSA-PSS (2048 bits) "));
+        assert_eq!(name, Some(b"Other.Test".to_vec()));
+    }
+}
+
+#[test]
+fn newer_releases_ask_for_certificates_only_where_a_session_does_not_go_on() {
+    let pki = Pki::new();
+    for shows_all in [false, true] {
+        let server = server(&pki, shows_all);
+        let client = Client::tls13();
+        for resumed in [false, true] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let facts = thread::scope(|scope| {
+                scope.spawn(|| client.talk_as(theirs, Some("nobody.test")));
+                let mut stream = stream(ours);
+                let facts = server.accept(&mut stream, NAMADDR, server.settings.log);
+                let _ = stream.write(b"250 ok\r\n");
+                stream.close();
+                facts.unwrap()
+            });
+            assert_eq!(facts.resumed, resumed);
+            let asked = log().iter().any(|line| line.contains("not matched"));
+            assert_eq!(asked, !(shows_all && resumed), "{shows_all} {resumed}");
+        }
+    }
+}
+
+#[test]
+fn broken_certificates_of_a_name_end_the_handshake_in_the_words_of_the_release() {
+    let pki = Pki::new();
+    let broken = pki.write("broken.pem", b"nothing");
+    let list = format!("inline:{{ {{broken.test = {}}} }}", String::from_utf8_lossy(&broken));
+    for (shows_all, words) in [(false, "callback failed"), (true, "cert cb error")] {
+        let config = Config::of_text(&format!("tls_server_sni_maps = {list}\n")).unwrap();
+        let names = Names::open(&config, &mut Opener::new(&config), shows_all).unwrap();
+        let newer = Newer { shows_all_names: shows_all, ..Newer::default() };
+        let settings = Settings { newer, ..pki.settings() };
+        let server = TlsServer::with(settings, names, Box::new(FakeTlsmgr::default())).unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let client = Client::tls13();
+        thread::scope(|scope| {
+            scope.spawn(|| client.talk_as(theirs, Some("broken.test")));
+            let mut stream = stream(ours);
+            assert!(server.accept(&mut stream, NAMADDR, server.settings.log).is_err());
+        });
+        let log = log();
+        assert_eq!(log[0], "warning: No PEM data in SNI data for broken.test");
+        assert!(log.iter().any(|line| line.contains(words)), "{log:?}");
+    }
 }
 
 #[test]
