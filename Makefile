@@ -77,7 +77,7 @@ test:
 	scripts/test
 
 # What sslscan, testssl.sh, sslyze and tlsfuzzer find at ours, held against what they find at the
-# installed smtpd: half an hour. Those that cannot be had are named and left out.
+# installed smtpd: ten minutes. Those that cannot be had are named and left out.
 scan:
 	@scripts/install-what-is-missing scan
 	@$(MAKE) --no-print-directory build
