@@ -283,7 +283,9 @@ impl Logs {
 fn complaints(seen: &Seen) -> Vec<String> {
     let [theirs, ours] = seen;
     let says = |line: &String| line.starts_with("S: ") || line.starts_with("S! tls");
-    if !theirs[0].iter().any(says) && !ours[0].iter().any(says) {
+    let silent =
+        |[dialogue, log, _]: &[Vec<String>; 3]| log.is_empty() && !dialogue.iter().any(says);
+    if silent(theirs) && silent(ours) {
         return vec!["neither side says anything: is there somebody at this listener?".to_owned()];
     }
     if theirs == ours || is_known(seen) {
@@ -302,11 +304,34 @@ fn complaints(seen: &Seen) -> Vec<String> {
 
 /// What differs on purpose (docs/differences.md): where their process dies, ours goes on; what is far
 /// too big, ours does not read to its end; after a command far too long, theirs may still hear what the
-/// kernel has by then.
+/// kernel has by then; recipients of a refused last chunk count for nothing.
 fn is_known([theirs, ours]: &Seen) -> bool {
     theirs[1].iter().any(|line| line.starts_with("(master) killed by signal"))
         || theirs[1].iter().any(|line| line.starts_with("warning: disabling input from"))
         || ours[1].iter().any(|line| line.contains(": too much BDAT content"))
+        || has_refused_chunks(theirs) && without_recipients(theirs) == without_recipients(ours)
+}
+
+/// Whether a chunk was refused: `bdat=1/2` in the last line of the log.
+fn has_refused_chunks([_, log, _]: &[Vec<String>; 3]) -> bool {
+    let counts = log.iter().filter(|line| line.starts_with("disconnect from "));
+    let mut words = counts.flat_map(|line| line.split(' '));
+    words.any(|word| word.starts_with("bdat=") && word.contains('/'))
+}
+
+/// The session without the words that tell of a recipient: in refusals, their footers, and Received:.
+fn without_recipients(side: &[Vec<String>; 3]) -> [Vec<String>; 3] {
+    let strip = |line: &String| {
+        let line = match line.find("\\x09for <") {
+            Some(at) => format!("{}\\x09DATE", &line[..at]),
+            None => line.trim_end_matches(';').to_owned(),
+        };
+        let is_of_footer = line.contains(" footer ");
+        let tells = |word: &str| word.starts_with("to=<") || is_of_footer && word.contains('@');
+        let words: Vec<&str> = line.split(' ').filter(|word| !tells(word)).collect();
+        words.join(" ").trim_end().to_owned()
+    };
+    side.each_ref().map(|lines| lines.iter().map(strip).collect())
 }
 
 /// Makes the session shorter while it still differs, and prints it.
