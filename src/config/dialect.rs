@@ -156,6 +156,8 @@ changes! {
     WholeTexts: "3.10";
     /// permit_tls_clientcerts looks for the public key first, then for the certificate.
     PublicKeyFirst: "3.9";
+    /// tls_legacy_public_key_fingerprints is read, and nothing comes of it.
+    LegacyKeyFingerprintsGone: "3.9";
     /// The log says which fingerprint is that of the certificate.
     FingerprintKinds: "3.9";
     /// No signature is shown where a session goes on from an earlier one.

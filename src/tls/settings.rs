@@ -140,7 +140,8 @@ impl Settings {
             groups: Groups::of(config),
             dh_file: config.smtpd_tls_dh1024_param_file.clone(),
             digest: config.smtpd_tls_fingerprint_digest.clone(),
-            legacy_key_fingerprint: config.tls_legacy_public_key_fingerprints,
+            legacy_key_fingerprint: config.tls_legacy_public_key_fingerprints
+                && !config.does(Change::LegacyKeyFingerprintsGone),
             ticket_cipher: config.tls_session_ticket_cipher.clone(),
             always_session_ids: config.smtpd_tls_always_issue_session_ids,
             disabled_workarounds: config.tls_disable_workarounds.clone(),
