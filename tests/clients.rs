@@ -160,7 +160,7 @@ static CLIENTS: &[Client] = &[
         "curl",
         (1, 1),
         "head -c 300000 /dev/zero | tr '\\0' x | fold -w 70 >@dir@/big; curl -sS \
-         smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test \
+         --crlf smtp://@at@/client.test --mail-from a@sender.test --mail-rcpt user@example.test \
          -T @dir@/big",
     ),
     client(
