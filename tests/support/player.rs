@@ -230,7 +230,9 @@ impl Player<'_> {
                 Got::Nothing if !seen.is_empty() => return,
                 other => return self.give_up(&other, seen),
             }
-            patience = quiet;
+            // The rest of a reply of several lines is worth waiting for.
+            let is_complete = seen.last().is_none_or(|line| is_last(line));
+            patience = if is_complete { quiet } else { PATIENCE };
         }
     }
 
