@@ -307,6 +307,7 @@ impl TlsServer {
 /// What is logged of a connection from its first byte on.
 fn begin_log(tls: &mut SslStream<TimedFd>, log: LogMask) {
     if log.has(LogMask::HANDSHAKE_DUMP) {
+        ffi::read_by_steps(tls.ssl());
         ffi::dump_packets(tls.ssl(), true);
     }
     let fd = tls.get_mut();

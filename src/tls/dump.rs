@@ -98,6 +98,27 @@ mod tests {
         assert_eq!(logged(false, 32, Ok(bytes)), expected);
     }
 
+    /// Rows out of the original's log.
+    #[test]
+    fn a_server_hello_is_shown_as_postfix_shows_it() {
+        let bytes = [
+            0x16, 0x03, 0x03, 0x00, 0x41, 0x02, 0x00, 0x00, 0x3d, 0x03, 0x03, 0xbb, 0x75, 0xc4,
+            0x77, 0xf9, 0x53, 0xeb, 0xce, 0x0a, 0x48, 0x89, 0xa6, 0x79, 0x20, 0xa5, 0x4a, 0x06,
+            0x79, 0x51, 0xb8, 0x3a, 0x4c, 0x2d, 0x1c, 0x44, 0x4f, 0x57, 0x4e, 0x47, 0x52, 0x44,
+            0x01, 0x00, 0xc0, 0x30, 0x00, 0x00,
+        ];
+        let expected = [
+            "0000 16 03 03 00 41 02 00 00|3d 03 03 bb 75 c4 77 f9  ....A... =...u.w.",
+            "0010 53 eb ce 0a 48 89 a6 79|20 a5 4a 06 79 51 b8 3a  S...H..y  .J.yQ.:",
+            "0020 4c 2d 1c 44 4f 57 4e 47|52 44 01 00 c0 30 00 00  L-.DOWNG RD...0..",
+        ];
+        // The NULs at its end would not be shown alone.
+        let mut more = bytes.to_vec();
+        more.push(0x15);
+        let shown = logged(true, 48, Ok(&more));
+        assert_eq!(shown[1..4], expected);
+    }
+
     #[test]
     fn blanks_at_the_end_are_counted_only() {
         let mut bytes = b"AB".to_vec();

@@ -81,6 +81,7 @@ type BioCallback = unsafe extern "C" fn(
 ) -> c_long;
 
 unsafe extern "C" {
+    fn SSL_set_read_ahead(ssl: *mut sys::SSL, yes: c_int);
     fn BIO_set_callback_ex(bio: *mut sys::BIO, cb: Option<BioCallback>);
     fn OPENSSL_init_crypto(options: u64, settings: *const InitSettings) -> c_int;
     #[link_name = "OPENSSL_init_ssl"]
@@ -370,6 +371,12 @@ pub(super) fn dump_packets(ssl: &SslRef, on: bool) {
     let callback: Option<BioCallback> = if on { Some(dump_callback) } else { None };
     // SAFETY: not null, and the session's own; the callback has the type that bio.h asks for.
     unsafe { BIO_set_callback_ex(bio, callback) };
+}
+
+/// Reads no more than the next step needs, so that a dump shows the reads of Postfix.
+pub(super) fn read_by_steps(ssl: &SslRef) {
+    // SAFETY: the session is alive.
+    unsafe { SSL_set_read_ahead(ssl.as_ptr(), 0) };
 }
 
 /// `SSL_trace`, which not every OpenSSL was built with.
