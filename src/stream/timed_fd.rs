@@ -51,6 +51,8 @@ pub struct TimedFd {
     /// What the kernel knows of our patience.
     kernel_limit: Option<Duration>,
     error: Option<Errno>,
+    /// What is said over it is logged.
+    watched: bool,
 }
 
 impl TimedFd {
@@ -67,6 +69,7 @@ impl TimedFd {
             deaf: false,
             kernel_limit: None,
             error: None,
+            watched: false,
         }
     }
 
@@ -105,7 +108,18 @@ impl TimedFd {
     /// time. A read that then ends in `WouldBlock` has used its time up, and
     /// [`wait_readable`](Self::wait_readable) says so.
     pub fn let_kernel_wait(&mut self, may: bool) {
-        self.kernel_may_wait = may;
+        self.kernel_may_wait = may && !self.watched;
+    }
+
+    /// From now on the log shows what is said over it, and each read that would wait: the kernel does
+    /// not wait in them.
+    pub fn watch(&mut self) {
+        self.watched = true;
+    }
+
+    /// Whether the log shows what is said.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether what is written is held until a read must wait, or until it is to be

@@ -8,6 +8,9 @@ use openssl::ssl::{Error, ErrorCode, SslStream};
 
 use super::TimedFd;
 
+/// How many bytes the log shows of what is said.
+const SHOWN: usize = 40;
+
 /// Reads what there is, waiting for it; 0 is the end.
 pub(super) fn read(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
     tls.get_mut().let_kernel_wait(true);
@@ -19,7 +22,10 @@ pub(super) fn read(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<
 fn read_some(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
     loop {
         match tls.ssl_read(room) {
-            Ok(len) => return Ok(len),
+            Ok(len) => {
+                show(tls, "Read", room.get(..len));
+                return Ok(len);
+            }
             Err(error) if is_end(&error) => return Ok(0),
             Err(error) => wait(tls, error)?,
         }
@@ -28,11 +34,14 @@ fn read_some(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize>
 
 /// Reads what there is now; 0 where there is nothing, or the end.
 pub(super) fn read_now(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> usize {
-    tls.ssl_read(room).unwrap_or(0)
+    let len = tls.ssl_read(room).unwrap_or(0);
+    show(tls, "Read", room.get(..len));
+    len
 }
 
 /// Writes it all.
 pub(super) fn write_all(tls: &mut SslStream<TimedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    show(tls, "Write", Some(bytes));
     while !bytes.is_empty() {
         match tls.ssl_write(bytes) {
             Ok(len) => bytes = &bytes[len..],
@@ -41,6 +50,17 @@ pub(super) fn write_all(tls: &mut SslStream<TimedFd>, mut bytes: &[u8]) -> io::R
         }
     }
     Ok(())
+}
+
+/// Where all is logged: how much went over the connection, and how it begins.
+fn show(tls: &SslStream<TimedFd>, what: &str, bytes: Option<&[u8]>) {
+    let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty() && tls.get_ref().is_watched()) else {
+        return;
+    };
+    let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+    // As Postfix: up to a NUL.
+    let shown = shown.split(|byte| *byte == 0).next().unwrap_or_default();
+    info!("{} {} chars: {}", what, bytes.len(), shown);
 }
 
 /// Says goodbye; `await_close`: waits until the client says it too.

@@ -103,11 +103,13 @@ impl TlsServer {
         }
         stream.be_patient(self.patience());
         let result = stream.start_tls(ssl, settings.await_close, |tls| {
-            // OpenSSL must say when it waits, so that its log of states is that of Postfix.
-            tls.get_mut().let_kernel_wait(!log.has(LogMask::DEBUG));
+            begin_log(tls, log);
             tls.get_mut().hold_writes(true);
             let result = shake_hands(tls);
             end_handshake(tls, result.is_ok());
+            if log.has(LogMask::HANDSHAKE_DUMP) && !log.has(LogMask::SESSION_DUMP) {
+                ffi::dump_packets(tls.ssl(), false);
+            }
             result
         });
         match result {
@@ -299,6 +301,20 @@ impl TlsServer {
         } else if let Some(error) = error {
             error.log(namaddr);
         }
+    }
+}
+
+/// What is logged of a connection from its first byte on.
+fn begin_log(tls: &mut SslStream<TimedFd>, log: LogMask) {
+    if log.has(LogMask::HANDSHAKE_DUMP) {
+        ffi::read_by_steps(tls.ssl());
+        ffi::dump_packets(tls.ssl(), true);
+    }
+    let fd = tls.get_mut();
+    // OpenSSL must say when it waits, so that its log of states is that of Postfix.
+    fd.let_kernel_wait(!log.has(LogMask::DEBUG.with(LogMask::HANDSHAKE_DUMP)));
+    if log.has(LogMask::SESSION_DUMP) {
+        fd.watch();
     }
 }
 

@@ -24,6 +24,7 @@ use openssl::stack::Stack;
 use openssl::x509::{X509, X509CrlRef, X509NameRef, X509Ref, X509VerifyResult};
 use openssl_sys as sys;
 
+use super::dump::Passed;
 use super::inspect;
 use super::session::{self, Connection, TicketUse};
 use super::sni::{self, Answer};
@@ -67,7 +68,21 @@ type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 type MessageCallback =
     unsafe extern "C" fn(c_int, c_int, c_int, *const c_void, usize, *mut sys::SSL, *mut c_void);
 
+/// BIO, what is done, memory, its length, two unused, the result, and how many bytes.
+type BioCallback = unsafe extern "C" fn(
+    *mut sys::BIO,
+    c_int,
+    *const c_char,
+    usize,
+    c_int,
+    c_long,
+    c_int,
+    *mut usize,
+) -> c_long;
+
 unsafe extern "C" {
+    fn SSL_set_read_ahead(ssl: *mut sys::SSL, yes: c_int);
+    fn BIO_set_callback_ex(bio: *mut sys::BIO, cb: Option<BioCallback>);
     fn OPENSSL_init_crypto(options: u64, settings: *const InitSettings) -> c_int;
     #[link_name = "OPENSSL_init_ssl"]
     fn init_ssl(options: u64, settings: *const InitSettings) -> c_int;
@@ -192,6 +207,10 @@ const CTRL_PEER_SIGNATURE_NID: c_int = 108;
 const CTRL_SET_DH_AUTO: c_int = 118;
 const CTRL_SIGNATURE_NID: c_int = 132;
 const CTRL_NEGOTIATED_GROUP: c_int = 134;
+
+/// What a BIO callback is told of (bio.h): reads and writes, done.
+const BIO_READ_DONE: c_int = 0x02 | 0x80;
+const BIO_WRITE_DONE: c_int = 0x03 | 0x80;
 
 /// Values of `where` in the info callback (ssl.h).
 const CB_LOOP: c_int = 0x01;
@@ -339,6 +358,25 @@ pub(super) fn trust_servers(ctx: &mut SslContextBuilder) {
 pub(super) fn log_states(ssl: &mut SslRef) {
     // SAFETY: the session is alive; the callback has the type that ssl.h asks for.
     unsafe { SSL_set_info_callback(ssl.as_ptr(), info_callback) };
+}
+
+/// Whether all bytes that come and go are logged (loglevels ssl-handshake-packet-dump and
+/// ssl-session-packet-dump).
+pub(super) fn dump_packets(ssl: &SslRef, on: bool) {
+    // SAFETY: the session is alive.
+    let bio = unsafe { sys::SSL_get_rbio(ssl.as_ptr()) };
+    if bio.is_null() {
+        return;
+    }
+    let callback: Option<BioCallback> = if on { Some(dump_callback) } else { None };
+    // SAFETY: not null, and the session's own; the callback has the type that bio.h asks for.
+    unsafe { BIO_set_callback_ex(bio, callback) };
+}
+
+/// Reads no more than the next step needs, so that a dump shows the reads of Postfix.
+pub(super) fn read_by_steps(ssl: &SslRef) {
+    // SAFETY: the session is alive.
+    unsafe { SSL_set_read_ahead(ssl.as_ptr(), 0) };
 }
 
 /// `SSL_trace`, which not every OpenSSL was built with.
@@ -1207,6 +1245,34 @@ unsafe extern "C" fn message_callback(
     // SAFETY: what OpenSSL passed is passed on; the BIO is alive.
     unsafe { into_words(written, version, kind, message, len, ssl, bio.0.cast()) };
     trace.add(bio.contents());
+}
+
+/// Each read and write of the connection's BIO. The result is left as it is.
+unsafe extern "C" fn dump_callback(
+    bio: *mut sys::BIO,
+    what: c_int,
+    memory: *const c_char,
+    len: usize,
+    _: c_int,
+    _: c_long,
+    result: c_int,
+    moved: *mut usize,
+) -> c_long {
+    if let BIO_READ_DONE | BIO_WRITE_DONE = what {
+        let bytes = if result <= 0 {
+            Err(result)
+        } else if moved.is_null() || memory.is_null() {
+            Ok(&[][..])
+        } else {
+            // SAFETY: not null; OpenSSL says here how many bytes it moved.
+            let moved = unsafe { *moved }.min(len);
+            // SAFETY: not null, and so many bytes of it were read or written just now.
+            Ok(unsafe { std::slice::from_raw_parts(memory.cast::<u8>(), moved) })
+        };
+        let (bio, memory, written) = (bio.addr(), memory.addr(), what == BIO_WRITE_DONE);
+        Passed { written, bio, memory, asked: len, result: bytes }.log();
+    }
+    c_long::from(result)
 }
 
 /// As Postfix: `tls_info_callback()`.

@@ -19,11 +19,18 @@ impl LogMask {
     pub(super) const CACHE: Self = Self(1 << 6);
     /// What OpenSSL does.
     pub(super) const DEBUG: Self = Self(1 << 7);
+    /// All bytes of a handshake.
+    pub(super) const HANDSHAKE_DUMP: Self = Self(1 << 8);
+    /// All bytes afterwards, too.
+    pub(super) const SESSION_DUMP: Self = Self(1 << 9);
     /// A trace of the protocol, in a file of its own (3.12).
     pub(super) const TRACE: Self = Self(1 << 11);
 
     const NONE: Self = Self(0);
     const LEVEL_2: Self = Self(Self::SUMMARY.0 | Self::VERBOSE.0 | Self::CACHE.0 | Self::DEBUG.0);
+    const LEVEL_3: Self = Self::LEVEL_2.with(Self::HANDSHAKE_DUMP);
+    const LEVEL_4: Self = Self::LEVEL_3.with(Self::SESSION_DUMP);
+    const BOTH_DUMPS: Self = Self::HANDSHAKE_DUMP.with(Self::SESSION_DUMP);
 
     /// The words of `list`, which `parameter` has, together. An unknown word makes it nothing, with
     /// a warning. `traces`: this release has the word `trace`.
@@ -59,8 +66,7 @@ impl LogMask {
     }
 }
 
-/// The words of smtpd_tls_loglevel. Packet dumps (from level 3 on) are not made, and what
-/// `certmatch` and `dane` ask for is a client's.
+/// The words of smtpd_tls_loglevel. What `certmatch` and `dane` ask for is a client's.
 const NAMES: &[(&str, LogMask)] = &[
     ("0", LogMask::NONE),
     ("none", LogMask::NONE),
@@ -68,15 +74,15 @@ const NAMES: &[(&str, LogMask)] = &[
     ("routine", LogMask::SUMMARY),
     ("2", LogMask::LEVEL_2),
     ("debug", LogMask::LEVEL_2),
-    ("3", LogMask::LEVEL_2),
-    ("ssl-expert", LogMask::LEVEL_2),
-    ("4", LogMask::LEVEL_2),
-    ("ssl-developer", LogMask::LEVEL_2),
-    ("5", LogMask::LEVEL_2),
-    ("6", LogMask::LEVEL_2),
-    ("7", LogMask::LEVEL_2),
-    ("8", LogMask::LEVEL_2),
-    ("9", LogMask::LEVEL_2),
+    ("3", LogMask::LEVEL_3),
+    ("ssl-expert", LogMask::LEVEL_3),
+    ("4", LogMask::LEVEL_4),
+    ("ssl-developer", LogMask::LEVEL_4),
+    ("5", LogMask::LEVEL_4),
+    ("6", LogMask::LEVEL_4),
+    ("7", LogMask::LEVEL_4),
+    ("8", LogMask::LEVEL_4),
+    ("9", LogMask::LEVEL_4),
     ("summary", LogMask::SUMMARY),
     ("untrusted", LogMask::UNTRUSTED),
     ("peercert", LogMask::PEERCERT),
@@ -85,8 +91,8 @@ const NAMES: &[(&str, LogMask)] = &[
     ("cache", LogMask::CACHE),
     ("dane", LogMask::NONE),
     ("ssl-debug", LogMask::DEBUG),
-    ("ssl-handshake-packet-dump", LogMask::NONE),
-    ("ssl-session-packet-dump", LogMask::NONE),
+    ("ssl-handshake-packet-dump", LogMask::HANDSHAKE_DUMP),
+    ("ssl-session-packet-dump", LogMask::BOTH_DUMPS),
     ("trace", LogMask::TRACE),
 ];
 
@@ -106,6 +112,16 @@ mod tests {
         assert!(parsed(b"2").has(LogMask::DEBUG));
         assert!(!parsed(b"1").has(LogMask::VERBOSE));
         assert_eq!(parsed(b""), LogMask::NONE);
+    }
+
+    #[test]
+    fn dumps_begin_with_level_3() {
+        assert!(!parsed(b"2").has(LogMask::BOTH_DUMPS));
+        assert!(parsed(b"3").has(LogMask::HANDSHAKE_DUMP));
+        assert!(!parsed(b"ssl-expert").has(LogMask::SESSION_DUMP));
+        assert_eq!(parsed(b"4"), parsed(b"2, ssl-session-packet-dump"));
+        assert_eq!(parsed(b"9"), parsed(b"ssl-developer"));
+        assert_eq!(parsed(b"ssl-handshake-packet-dump"), LogMask::HANDSHAKE_DUMP);
     }
 
     #[test]

@@ -27,6 +27,7 @@ const RULES: &[(&str, &str)] = &[
     (r"(/(?:incoming|hold|deferred|active)/)[0-9A-Za-z/]+", "QUEUE-ID"),
     (r"(PREGREET \d+ after )\d+(?:\.\d+)?", "SECONDS"),
     (r"(message_size: +).*", "SIZES"),
+    (r"(\b(?:read from|write to) )[0-9A-F]{8,16} \[[0-9A-F]{8,16}\]", "MEMORY"),
     (r"(free space in mail queue: )\d+", "SIZE"),
 ];
 
