@@ -310,27 +310,27 @@ mod tests {
         assert!(renewal.due(users.changed().unwrap()).is_some());
     }
 
-    #[test]
-    fn a_new_revocation_list_is_read() {
-        let place = Place::new("lists");
-        place.put("crl", b"old");
+    /// A revocation list that was there before with `old`, or was not, and is there now.
+    fn revocation_list_comes(place: &Place, old: Option<&[u8]>) {
+        if let Some(old) = old {
+            place.put("crl", old);
+        }
         let list = place.0.join("crl").display().to_string();
         let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
         let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
         assert_eq!(due(&renewal), None);
         place.put("crl", b"new");
-        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", &place, "crl"));
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", place, "crl"));
+    }
+
+    #[test]
+    fn a_new_revocation_list_is_read() {
+        revocation_list_comes(&Place::new("lists"), Some(b"old"));
     }
 
     #[test]
     fn a_revocation_list_that_was_missing_is_read_when_it_comes() {
-        let place = Place::new("missing-lists");
-        let list = place.0.join("crl").display().to_string();
-        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
-        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
-        assert_eq!(due(&renewal), None);
-        place.put("crl", b"new");
-        assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", &place, "crl"));
+        revocation_list_comes(&Place::new("missing-lists"), None);
     }
 
     #[test]
