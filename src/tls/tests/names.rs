@@ -128,7 +128,7 @@ fn clients_need_not_hear_the_names_of_authorities() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         thread::scope(|scope| {
             let heard = scope.spawn(move || {
-                theirs.write_all(&client_hello()).unwrap();
+                theirs.write_all(&streams::client_hello()).unwrap();
                 theirs.shutdown(std::net::Shutdown::Write).unwrap();
                 let mut heard = Vec::new();
                 theirs.read_to_end(&mut heard).unwrap();
