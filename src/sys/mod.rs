@@ -6,6 +6,7 @@ pub mod file;
 pub mod held_file;
 pub mod hosts_file;
 pub mod interfaces;
+pub mod late_libraries;
 pub mod lock;
 pub mod names;
 pub mod pause;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::rules::{self, Engine, Flag};
 use super::{Failure, Spec, Table};
+use crate::sys::late_libraries;
 use crate::sys::pcre::{
     ANCHORED, CASELESS, DOLLAR_ENDONLY, DOTALL, EXTENDED, MULTILINE, Pcre, UNGREEDY,
 };
@@ -52,5 +53,8 @@ impl Engine for Pcre {
 
 /// Opens `pcre:/file`.
 pub(super) fn open(spec: &Spec<'_>) -> Result<Box<dyn Table>, Failure> {
+    // Now, for patterns that are compiled in the jail.
+    late_libraries::load_pcre2()
+        .map_err(|error| fill!("unsupported dictionary type: pcre ({})", error))?;
     rules::open::<Pcre>(spec)
 }

@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
 use crate::sys::errno::error_text;
+use crate::sys::late_libraries;
 use crate::table::Opener;
 
 /// TLS as a server has it.
@@ -104,6 +105,10 @@ impl TlsServer {
     ) -> Option<Self> {
         if settings.log.has(LogMask::VERBOSE) {
             info!("initializing the server-side TLS engine");
+        }
+        if let Err(error) = late_libraries::load_openssl() {
+            warning!("cannot load OpenSSL: {}: disabling TLS support", error);
+            return None;
         }
         init_library(&settings)?;
         let files = Files::read(&settings);
