@@ -43,7 +43,8 @@ fn pcre2_is_shared() -> bool {
     tell("rerun-if-env-changed=PCRE2_SYS_STATIC");
     let pkg_config = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
     let there = || Command::new(pkg_config).args(["--exists", "libpcre2-8"]).status();
-    env::var("PCRE2_SYS_STATIC").as_deref() != Ok("1") && there().is_ok_and(|status| status.success())
+    env::var("PCRE2_SYS_STATIC").as_deref() != Ok("1")
+        && there().is_ok_and(|status| status.success())
 }
 
 fn flag(name: &str, holds: bool) {

@@ -7,6 +7,8 @@
 //!
 //! Source: Postfix, `src/global/cleanup_user.h`, `mail_stream.c`.
 
+use std::time::{Duration, Instant};
+
 use super::link::{Connection, Endpoint, Manner, errno};
 use super::postdrop::{self, Running};
 use crate::config::Config;
@@ -60,6 +62,8 @@ pub const STAT_NOPERM: u32 = 1 << 9;
 
 /// What is written at once.
 const BUFFER_SIZE: usize = 64 * 1024;
+/// How long cleanup(8) is kept waiting for what is there already: it gives up after ipc_timeout.
+const LATE: Duration = Duration::from_secs(10);
 /// Longest queue id that we take (RFC 5321 has no limit; Postfix's have at most 20 characters).
 const ID_LIMIT: usize = 100;
 
@@ -80,6 +84,7 @@ pub struct Cleanup {
     _command: Option<Running>,
     queue_id: Vec<u8>,
     buffer: Vec<u8>,
+    written: Instant,
     failed: bool,
     utf8: bool,
 }
@@ -156,7 +161,8 @@ impl Cleanup {
         });
         let queue_id = announced.ok().filter(|id| is_queue_id(id))?;
         let buffer = Vec::with_capacity(1024);
-        Some(Self { connection, _command: None, queue_id, buffer, failed: false, utf8 })
+        let written = Instant::now();
+        Some(Self { connection, _command: None, queue_id, buffer, written, failed: false, utf8 })
     }
 
     /// The queue id: letters and digits.
@@ -207,6 +213,13 @@ impl Cleanup {
         }
     }
 
+    /// Writes what waits, if cleanup(8) heard nothing for long.
+    pub fn write_if_late(&mut self) {
+        if self.written.elapsed() >= LATE {
+            self.flush();
+        }
+    }
+
     /// Writes what waits.
     pub fn flush(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -244,6 +257,7 @@ impl Cleanup {
     fn write(&mut self, bytes: &[u8]) {
         if !self.failed && !bytes.is_empty() {
             self.failed = self.connection.write(bytes).is_err();
+            self.written = Instant::now();
         }
     }
 }

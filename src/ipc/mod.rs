@@ -7,6 +7,7 @@ pub mod flush;
 pub mod link;
 pub mod postdrop;
 pub mod proxymap;
+mod recent;
 pub mod reindex;
 pub mod rewrite;
 pub mod tlsmgr;

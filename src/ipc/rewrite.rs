@@ -1,9 +1,10 @@
 //! trivial-rewrite(8): makes addresses canonical, and says where they would go.
 //!
 //! Addresses are rewritten in external form (`"a b"@c`, the null address as `""`), and resolved
-//! in internal form. It is not asked to rewrite what it would leave alone. Answers are kept: those of rewriting for 30 seconds, as the original keeps
-//! its last one, those of resolving for as long as the process lives, 100 of them. The service
-//! says with each answer whether it is about to reload: then both are thrown away.
+//! in internal form. It is not asked to rewrite what it would leave alone. Answers are kept, 100 of each
+//! kind: those of rewriting for 30 seconds, as the original keeps its last one, those of resolving for
+//! as long as the process lives. The service says with each answer whether it is about to reload:
+//! then both are thrown away.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,19 +13,18 @@ use std::time::{Duration, Instant};
 use memchr::memchr;
 
 use super::link::{Endpoint, Link, Manner};
+use super::recent::Recent;
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::mail::quote;
 use crate::text::fold::fold;
 use crate::wire::attr::Attr;
 
-/// Answers that are kept, of each kind.
-const KEPT: usize = 100;
 /// How long an answer to a rewrite request is kept. As Postfix: `rewrite_clnt()`.
 const REWRITE_LIFE: Duration = Duration::from_secs(30);
 
 /// Which addresses are completed with our own domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// `local`
     Local,
@@ -74,7 +74,7 @@ impl Resolved {
 /// Who knows where addresses go: trivial-rewrite(8), or a test.
 pub trait Resolve {
     /// Makes both addresses (internal forms) canonical in the local context, then resolves.
-    /// Answers are kept: 100, the least recently used go first. As Postfix: `smtpd_resolve_addr()`.
+    /// As Postfix: `smtpd_resolve_addr()`.
     fn resolve(&self, sender: &[u8], address: &[u8]) -> Rc<Resolved>;
 }
 
@@ -140,8 +140,10 @@ impl TrivialRewrite {
             return Ok(address.to_vec());
         }
         let now = Instant::now();
-        if let Some((asked, answer)) =
-            self.rewritten.borrow_mut().find(|key| key.0 == rule && key.1 == address)
+        if let Some((asked, answer)) = self
+            .rewritten
+            .borrow_mut()
+            .find((rule, address), |key| key.0 == rule && key.1 == address)
         {
             if now.saturating_duration_since(*asked) < REWRITE_LIFE {
                 return Ok(answer.clone());
@@ -221,7 +223,7 @@ fn is_canonical(address: &[u8]) -> bool {
 impl Resolve for TrivialRewrite {
     fn resolve(&self, sender: &[u8], address: &[u8]) -> Rc<Resolved> {
         let kept = |key: &(Vec<u8>, Vec<u8>)| key.0 == sender && key.1 == address;
-        if let Some(answer) = self.resolved.borrow_mut().find(kept) {
+        if let Some(answer) = self.resolved.borrow_mut().find((sender, address), kept) {
             return Rc::clone(answer);
         }
         match self.ask_resolved(sender, address) {
@@ -240,32 +242,6 @@ impl Resolve for TrivialRewrite {
                 Rc::new(Resolved { flags: Resolved::FLAG_FAIL, ..Resolved::default() })
             }
         }
-    }
-}
-
-/// Answers by question; the least recently used go first.
-struct Recent<K, V>(Vec<(K, V)>);
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<K: PartialEq, V> Recent<K, V> {
-    fn find(&mut self, is: impl Fn(&K) -> bool) -> Option<&V> {
-        let at = self.0.iter().rposition(|entry| is(&entry.0))?;
-        let last = self.0.get_mut(at..)?;
-        last.rotate_left(1);
-        last.last().map(|entry| &entry.1)
-    }
-
-    fn keep(&mut self, key: K, value: V) {
-        self.0.retain(|entry| entry.0 != key);
-        if self.0.len() >= KEPT {
-            self.0.remove(0);
-        }
-        self.0.push((key, value));
     }
 }
 
@@ -412,18 +388,5 @@ mod tests {
         for address in ["a b@c.d", "a@b.c ", "\u{e9}@b.c", "a@b.\u{e9}", "a\0@b.c", "a@b.c\n"] {
             assert!(!is_canonical(address.as_bytes()), "{address}");
         }
-    }
-
-    #[test]
-    fn the_least_recently_used_answer_goes_first() {
-        let mut recent = Recent::default();
-        for n in 0..KEPT {
-            recent.keep(n, n);
-        }
-        assert_eq!(recent.find(|n| *n == 0), Some(&0));
-        recent.keep(KEPT, KEPT);
-        assert_eq!(recent.find(|n| *n == 1), None);
-        assert_eq!(recent.find(|n| *n == 0), Some(&0));
-        assert_eq!(recent.0.len(), KEPT);
     }
 }

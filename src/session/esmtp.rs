@@ -1,5 +1,7 @@
 //! MAIL and RCPT (RFC 5321, sections 4.1.1.2 and 4.1.1.3) and THE TABLES of their parameters.
 
+use std::time::{Duration, Instant};
+
 use super::commands::{Answer, Args};
 use super::ehlo::Keyword;
 use super::limits::Rate;
@@ -13,6 +15,11 @@ use crate::mail::{dsn, path};
 use crate::sys::{file, time};
 use crate::text::printable::printable;
 use crate::wire::command::TokenKind;
+
+/// Plenty of room: so many times what must be there.
+const PLENTY: u64 = 64;
+/// How long that is believed.
+const PLENTY_LASTS: Duration = Duration::from_secs(1);
 
 /// What the parameters of MAIL came to.
 #[derive(Default)]
@@ -456,15 +463,20 @@ impl Session<'_> {
         Ok(if local { "local" } else { "remote" })
     }
 
-    /// queue_minfree, and room for 1.5 messages of the greatest size.
+    /// queue_minfree, and room for 1.5 messages of the greatest size. Where there was plenty of room
+    /// a moment ago, that is not looked at again.
     fn check_queue_space(&mut self) -> Result<(), Stop> {
         let config = self.config();
-        if config.stand_alone {
+        let now = Instant::now();
+        let plenty = |seen: Instant| now.saturating_duration_since(seen) < PLENTY_LASTS;
+        if config.stand_alone || self.server.plenty_of_room.get().is_some_and(plenty) {
             return Ok(());
         }
         // The working directory is the queue directory.
         let Ok(space) = file::free_space(".") else { return Ok(()) };
-        if has_room(config, space) {
+        if has_room(config, space, 1) {
+            let plenty = has_room(config, space, PLENTY);
+            self.server.plenty_of_room.set(plenty.then_some(now));
             return Ok(());
         }
         let reply = reply!("452 4.3.1 Insufficient system storage");
@@ -494,9 +506,11 @@ impl Session<'_> {
     }
 }
 
-fn has_room(config: &Config, space: file::FreeSpace) -> bool {
+/// Whether there is so many times the room that must be.
+fn has_room(config: &Config, space: file::FreeSpace, times: u64) -> bool {
     let block = space.block_size.max(1);
+    let blocks = space.blocks / times;
     let min_free = config.queue_minfree.max(0) as u64;
     let limit = config.message_size_limit.max(0) as u64;
-    min_free / block < space.blocks && ((limit / block) as f64) < space.blocks as f64 / 1.5
+    min_free / block < blocks && ((limit / block) as f64) < blocks as f64 / 1.5
 }

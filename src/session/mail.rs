@@ -189,7 +189,8 @@ impl Mail {
             }
             cleanup.attribute("dsn_orig_rcpt", &recipient.original);
             cleanup.record(b'R', &recipient.address);
-            cleanup.flush();
+            // What comes next soon goes along: cleanup(8) is woken once for a small message.
+            cleanup.write_if_late();
         }
         if self.recipient.is_none() {
             self.recipient = Some(recipient.address);

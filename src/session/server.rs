@@ -1,6 +1,8 @@
 //! What the process has: opened once, before the chroot, and shared by all its sessions.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::notify::Classes;
 use super::probe::Probe;
@@ -67,6 +69,8 @@ pub struct Server {
     pub(crate) cleanup_flags: u32,
     /// smtputf8_autodetect_classes has us in it.
     pub(crate) autodetect_utf8: bool,
+    /// When there was last plenty of room in the queue.
+    pub(crate) plenty_of_room: Cell<Option<Instant>>,
     /// A Milter or filter is configured, and this version cannot ask it.
     pub(crate) lacks_filter: bool,
     /// compatibility_level below 1, and smtputf8_enable unset.
@@ -172,6 +176,7 @@ impl Server {
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
             autodetect_utf8: autodetects_utf8(config, "smtpd"),
+            plenty_of_room: Cell::default(),
             lacks_filter: lacks_filter(config) && !config.stand_alone,
             warns_of_smtputf8: config.has_old_default("smtputf8_enable"),
             opener,

@@ -276,7 +276,8 @@ mod loader {
             let library = NonNull::new(library).ok_or_else(last_error)?;
             let names = self.functions.as_bytes().split_inclusive(|byte| *byte == 0);
             let names = names.filter_map(|name| CStr::from_bytes_with_nul(name).ok());
-            let addresses = names.map(|name| address(library, name)).collect::<Result<Vec<_>, _>>()?;
+            let addresses =
+                names.map(|name| address(library, name)).collect::<Result<Vec<_>, _>>()?;
             let first = (self.slots)();
             for (place, address) in addresses.iter().enumerate() {
                 // SAFETY: there is a slot for each name.

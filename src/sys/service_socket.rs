@@ -3,6 +3,7 @@
 //! The answer to a question is never there yet, so reads block: one call, no poll. The limit is
 //! for each read or write, as `ipc_timeout` is.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -38,7 +39,13 @@ fn limit_window(socket: &TcpStream, size: usize) {
 
 /// A connected stream socket; closed on exec.
 #[derive(Debug)]
-pub struct ServiceSocket(OwnedFd);
+pub struct ServiceSocket {
+    fd: OwnedFd,
+    limit: TimeVal,
+    /// Whether the kernel knows the limit for writes: it is told when one has to wait, as most
+    /// never do.
+    limits_writes: Cell<bool>,
+}
 
 impl ServiceSocket {
     /// Connects to a UNIX socket; blocks while its queue is full.
@@ -59,34 +66,46 @@ impl ServiceSocket {
         let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
         let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros()));
         setsockopt(&fd, sockopt::ReceiveTimeout, &limit)?;
-        setsockopt(&fd, sockopt::SendTimeout, &limit)?;
-        Ok(Self(fd))
+        Ok(Self { fd, limit, limits_writes: Cell::new(false) })
     }
 
     /// Whether a read would give something (bytes, or the end) now.
     pub fn readable(&self) -> bool {
-        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
     }
 
     /// Reads what is there, or waits for it; 0 is the end.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        patiently(|| recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()))
+        patiently(|| recv(self.fd.as_raw_fd(), buffer, MsgFlags::empty()))
     }
 
     /// Writes all.
     pub fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let len = patiently(|| send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))?;
+            let len = self.write(bytes)?;
             bytes = bytes.get(len..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.limits_writes.get() {
+            let at_once = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+            match send(self.fd.as_raw_fd(), bytes, at_once) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                result => return Ok(result?),
+            }
+            setsockopt(&self.fd, sockopt::SendTimeout, &self.limit)?;
+            self.limits_writes.set(true);
+        }
+        patiently(|| send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
     }
 }
 
 impl AsFd for ServiceSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -143,6 +162,23 @@ mod tests {
         let socket = ServiceSocket::over(ours.into(), Duration::from_micros(1)).unwrap();
         let error = socket.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT));
+    }
+
+    #[test]
+    fn a_service_that_does_not_read_is_a_timeout() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let socket = ServiceSocket::over(ours.into(), Duration::from_millis(20)).unwrap();
+        let much = vec![b'x'; 4 << 20];
+        let error = socket.write_all(&much).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT));
+        theirs.set_nonblocking(true).unwrap();
+        let mut heard = 0;
+        let mut buffer = [0; 4096];
+        while let Ok(len) = theirs.read(&mut buffer) {
+            heard += len;
+        }
+        assert!(heard > 0);
+        assert_eq!(socket.write_all(b"and now").ok(), Some(()));
     }
 
     #[test]
