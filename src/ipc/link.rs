@@ -26,6 +26,8 @@ const READ_SIZE: usize = 2048;
 const CONNECT_DELAY: Duration = Duration::from_secs(10);
 /// The connect whose failure is fatal.
 const CONNECT_LIMIT: u32 = 11;
+/// A connection that was used so recently is not looked at before the next question.
+const FRESH: Duration = Duration::from_secs(1);
 /// Time between questions that must be answered.
 const ASK_DELAY: Duration = Duration::from_secs(1);
 
@@ -475,7 +477,8 @@ impl Link {
     /// A service that says something unasked, or nothing more, is gone.
     fn close_stale(&self) {
         let mut connection = self.connection.borrow_mut();
-        if connection.as_ref().is_some_and(|connection| connection.socket.readable()) {
+        let stale = |it: &Connection| it.used.elapsed() >= FRESH && it.socket.readable();
+        if connection.as_ref().is_some_and(stale) {
             *connection = None;
         }
     }
@@ -491,12 +494,11 @@ impl Link {
         query: &[u8],
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<Result<T, Failure>, Fatal> {
-        let kept = self.connection.take();
-        let (connection, fresh) = match kept {
-            Some(connection) => (connection, false),
-            None => (Connection::open_patiently(&self.endpoint, &self.manner)?, true),
-        };
-        Ok(self.exchange_over(connection, fresh, query, true, wanted))
+        if let Some(result) = self.exchange_over_kept(query, true, &wanted) {
+            return Ok(result);
+        }
+        let connection = Connection::open_patiently(&self.endpoint, &self.manner)?;
+        Ok(self.exchange_over_new(connection, query, true, wanted))
     }
 
     fn exchange_once<T>(
@@ -504,48 +506,63 @@ impl Link {
         query: &[u8],
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Failure> {
-        let kept = self.connection.take();
-        let (connection, fresh) = match kept {
-            Some(connection) => (connection, false),
-            None => {
-                let opened = Connection::open(&self.endpoint, &self.manner);
-                let connection = opened.map_err(|error| {
-                    let failure = Failure { connecting: true, ..Failure::of(&error) };
-                    warning!("connect to {}: {}", self.endpoint.name(), errno_text(failure.errno));
-                    failure
-                })?;
-                (connection, true)
-            }
-        };
-        self.exchange_over(connection, fresh, query, false, wanted)
+        if let Some(result) = self.exchange_over_kept(query, false, &wanted) {
+            return result;
+        }
+        let connection = Connection::open(&self.endpoint, &self.manner).map_err(|error| {
+            let failure = Failure { connecting: true, ..Failure::of(&error) };
+            warning!("connect to {}: {}", self.endpoint.name(), errno_text(failure.errno));
+            failure
+        })?;
+        self.exchange_over_new(connection, query, false, wanted)
     }
 
-    /// Keeps the connection only when all went well, and nothing was said beyond the answer.
-    fn exchange_over<T>(
+    /// `None`: there is no connection, or the service has closed it since the last answer.
+    fn exchange_over_kept<T>(
+        &self,
+        query: &[u8],
+        strict: bool,
+        wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
+    ) -> Option<Result<T, Failure>> {
+        let mut connection = self.connection.take()?;
+        match connection.exchange(query, strict, wanted) {
+            Ok(answer) => {
+                self.keep(connection);
+                Some(Ok(answer))
+            }
+            Err(failure) if connection.ended || [EPIPE, ECONNRESET].contains(&failure.errno) => {
+                None
+            }
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    fn exchange_over_new<T>(
         &self,
         mut connection: Connection,
-        fresh: bool,
         query: &[u8],
         strict: bool,
         wanted: impl Fn(&mut Scan<'_>) -> Result<T, BadAttr>,
     ) -> Result<T, Failure> {
-        if fresh {
-            let failed = |errno| Failure { errno, greeting: true, ..Failure::WRONG };
-            let greeting = match strict {
-                true => connection.greet_leniently(&self.manner),
-                false => connection.greet(&self.manner),
-            };
-            greeting.map_err(failed)?;
-        }
+        let greeting = match strict {
+            true => connection.greet_leniently(&self.manner),
+            false => connection.greet(&self.manner),
+        };
+        greeting.map_err(|errno| Failure { errno, greeting: true, ..Failure::WRONG })?;
         if !connection.decoder.is_empty() {
             return Err(Failure::WRONG);
         }
         let answer = connection.exchange(query, strict, wanted)?;
+        self.keep(connection);
+        Ok(answer)
+    }
+
+    /// Keeps a connection that gave an answer, but not where more was said than that.
+    fn keep(&self, mut connection: Connection) {
         if connection.decoder.is_empty() {
             connection.used = Instant::now();
             self.connection.replace(Some(connection));
         }
-        Ok(answer)
     }
 }
 

@@ -10,12 +10,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use memchr::memchr;
-
 use super::link::{Endpoint, Link, Manner};
 use super::recent::Recent;
 use crate::config::Config;
 use crate::log::Fatal;
+use crate::mail::address::is_plain;
 use crate::mail::quote;
 use crate::text::fold::fold;
 use crate::wire::attr::Attr;
@@ -210,14 +209,7 @@ impl TrivialRewrite {
 /// routes, `!` and `%`, a domain that is missing, has one label or ends in a dot. As Postfix:
 /// `rewrite_tree()`.
 fn is_canonical(address: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+=".contains(byte);
-    let words = |part: &[u8]| {
-        part.split(|byte| *byte == b'.').all(|w| !w.is_empty() && w.iter().all(plain))
-    };
-    let Some(at) = memchr(b'@', address) else { return address.is_empty() };
-    let (local, domain) = address.split_at(at);
-    let domain = domain.get(1..).unwrap_or_default();
-    words(local) && words(domain) && domain.contains(&b'.')
+    address.is_empty() || is_plain(address)
 }
 
 impl Resolve for TrivialRewrite {

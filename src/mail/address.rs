@@ -12,6 +12,18 @@ pub fn local_part(address: &[u8]) -> &[u8] {
     memchr::memrchr(b'@', address).map_or(address, |at| &address[..at])
 }
 
+/// Whether an address is `user@host.domain` of plain words: letters, digits, `-`, `_`, `+`, `=` and
+/// dots between them. Such an address has no other form.
+pub fn is_plain(address: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+=".contains(byte);
+    let words = |part: &[u8]| {
+        part.split(|byte| *byte == b'.').all(|w| !w.is_empty() && w.iter().all(plain))
+    };
+    let Some(at) = memchr::memchr(b'@', address) else { return false };
+    let (local, domain) = (&address[..at], &address[at + 1..]);
+    words(local) && words(domain) && domain.contains(&b'.')
+}
+
 /// What decides where a local part may be split into user and extension.
 #[derive(Debug, Clone, Copy)]
 pub struct Extension<'a> {

@@ -1,5 +1,6 @@
 //! Paths in MAIL, RCPT and VRFY (RFC 5321, section 4.1.2), strictly and as Postfix takes them.
 
+use crate::mail::address::is_plain;
 use crate::mail::token822::{self, Node, Token};
 
 /// How strict to be.
@@ -30,6 +31,13 @@ pub enum BadPath {
 /// comments. Whether its domain is well formed, trivial-rewrite(8) decides afterwards.
 pub fn extract(token: &[u8], rules: Rules) -> Result<Vec<u8>, BadPath> {
     let inside = token.strip_prefix(b"<").and_then(|token| token.strip_suffix(b">"));
+    match inside {
+        Some(address) if is_plain(address) => Ok(address.to_vec()),
+        _ => parse(token, inside, rules),
+    }
+}
+
+fn parse(token: &[u8], inside: Option<&[u8]>, rules: Rules) -> Result<Vec<u8>, BadPath> {
     let nodes = token822::parse(without_route(inside.unwrap_or(token)));
     let bracket = |node: &Node| matches!(node, Node::Other(Token::Op(b'<' | b'>')));
     let bare = nodes.iter().all(|node| matches!(node, Node::Address(_)) || bracket(node));
@@ -88,6 +96,18 @@ mod tests {
             rows += 1;
         }
         assert!(rows > 240);
+    }
+
+    #[test]
+    fn plain_addresses_are_what_they_are() {
+        for address in ["a@b.c", "a.b-c_d+e=f@x-1.example", "1@2.3", "A@B.C.D", "-@-.-"] {
+            let token = format!("<{address}>");
+            for rules in [LAX, STRICT] {
+                let parsed = parse(token.as_bytes(), Some(address.as_bytes()), rules);
+                assert_eq!(parsed, Ok(address.as_bytes().to_vec()));
+                assert_eq!(extract(token.as_bytes(), rules), parsed);
+            }
+        }
     }
 
     #[test]

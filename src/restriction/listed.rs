@@ -11,7 +11,7 @@ use crate::log::Fatal;
 use crate::mail::client::ErrorClass;
 use crate::table::maps::Maps;
 use crate::table::{Opener, Request, TableError};
-use crate::text::fold::fold;
+use crate::text::fold;
 use crate::text::split::{COMMA_SPACE, words};
 
 /// The tables that list who there is.
@@ -85,9 +85,9 @@ impl Listed {
 fn is_own_local_part(address: &[u8], config: &Config) -> bool {
     let Some(at) = memchr::memchr(b'@', address) else { return false };
     let utf8 = config.smtputf8_enable;
-    let local = fold(&address[..at], utf8);
+    let local = &address[..at];
     let own = [config.double_bounce_sender.as_slice(), b"postmaster", b"MAILER-DAEMON"];
-    own.iter().any(|name| fold(name, utf8) == local)
+    own.iter().any(|name| fold::same(name, local, utf8))
 }
 
 /// Refuses a sender in our domains that nobody has.

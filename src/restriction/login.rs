@@ -9,7 +9,7 @@ use crate::log::Fatal;
 use crate::mail::client::ErrorClass;
 use crate::table::maps::Maps;
 use crate::table::{Opener, Request, TableError};
-use crate::text::fold::fold;
+use crate::text::fold;
 use crate::text::split::{COMMA_SPACE, words};
 
 /// Whose addresses are whose.
@@ -93,6 +93,5 @@ fn owners(e: &mut Eval<'_>, sender: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
 }
 
 fn is_among(list: &[u8], name: &[u8], utf8: bool) -> bool {
-    let name = fold(name, utf8);
-    words(list, COMMA_SPACE).any(|word| fold(word, utf8) == name)
+    words(list, COMMA_SPACE).any(|word| fold::same(word, name, utf8))
 }

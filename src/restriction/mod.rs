@@ -302,6 +302,8 @@ impl Policy {
             &config.smtpd_log_access_permit_actions,
             Kind::String,
         )?;
+        // Where nothing is asked there is nothing to remember.
+        let asks = [&client, &helo, &sender].iter().any(|list| !list.is_empty());
         Ok(Box::new(Self {
             client,
             helo,
@@ -331,7 +333,7 @@ impl Policy {
             warned_of_check_relay_domains: Cell::new(false),
             warned_of_maps_rbl: Cell::new(false),
             warned_of_mx_backup: Cell::new(false),
-            may_remember: remembered::may_remember(config),
+            may_remember: asks && remembered::may_remember(config),
             config: Rc::clone(config),
         }))
     }

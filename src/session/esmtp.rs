@@ -16,8 +16,8 @@ use crate::sys::{file, time};
 use crate::text::printable::printable;
 use crate::wire::command::TokenKind;
 
-/// Plenty of room: so many times what must be there.
-const PLENTY: u64 = 64;
+/// Plenty of room: so many bytes more than there must be.
+const PLENTY: u64 = 1 << 30;
 /// How long that is believed.
 const PLENTY_LASTS: Duration = Duration::from_secs(1);
 
@@ -474,7 +474,7 @@ impl Session<'_> {
         }
         // The working directory is the queue directory.
         let Ok(space) = file::free_space(".") else { return Ok(()) };
-        if has_room(config, space, 1) {
+        if has_room(config, space, 0) {
             let plenty = has_room(config, space, PLENTY);
             self.server.plenty_of_room.set(plenty.then_some(now));
             return Ok(());
@@ -506,10 +506,10 @@ impl Session<'_> {
     }
 }
 
-/// Whether there is so many times the room that must be.
-fn has_room(config: &Config, space: file::FreeSpace, times: u64) -> bool {
+/// Whether there is the room that must be, and so many bytes more.
+fn has_room(config: &Config, space: file::FreeSpace, more: u64) -> bool {
     let block = space.block_size.max(1);
-    let blocks = space.blocks / times;
+    let blocks = space.blocks.saturating_sub(more / block);
     let min_free = config.queue_minfree.max(0) as u64;
     let limit = config.message_size_limit.max(0) as u64;
     min_free / block < blocks && ((limit / block) as f64) < blocks as f64 / 1.5

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::config::Config;
 use crate::ipc::rewrite::{Rule, TrivialRewrite};
 use crate::sys::time;
-use crate::text::fold::fold;
+use crate::text::fold;
 
 /// address_verify_sender and address_verify_sender_ttl (postconf(5)).
 pub(crate) struct Probe {
@@ -37,7 +37,7 @@ impl Probe {
         }
         let (local, _) = split(&self.sender);
         // trivial-rewrite(8) is asked only where the answer can matter.
-        if address.get(..local.len()).is_none_or(|head| fold(head, true) != fold(local, true)) {
+        if address.get(..local.len()).is_none_or(|head| !fold::same(head, local, true)) {
             return None;
         }
         let canonical = self.canonical.get_or_init(|| rewrite.rewrite(Rule::Local, &self.sender));
@@ -47,9 +47,9 @@ impl Probe {
     fn matches(&self, canonical: &[u8], address: &[u8]) -> bool {
         let (local, domain) = split(canonical);
         let (their_local, their_domain) = split(address);
-        let same_domain = fold(their_domain, true) == fold(domain, true);
+        let same_domain = fold::same(their_domain, domain, true);
         let Some((head, stamp)) = their_local.split_at_checked(local.len()) else { return false };
-        if !same_domain || fold(head, true) != fold(local, true) {
+        if !same_domain || !fold::same(head, local, true) {
             return false;
         }
         if self.ttl.is_zero() { stamp.is_empty() } else { self.is_current(stamp) }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
+use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown};
 use nix::sys::time::TimeVal;
 
@@ -32,8 +32,9 @@ pub enum Patience {
     },
 }
 
-/// A socket with patience, or a pair of pipes or terminals, one to read and one to write. Where each transfer has its own time, the kernel keeps it; a shared
-/// deadline is kept here: try first, and wait only where the kernel has nothing.
+/// A socket with patience, or a pair of pipes or terminals, one to read and one to write. Where each
+/// read has its own time, the kernel keeps it; a shared deadline is kept here: try first, and wait
+/// only where the kernel has nothing. So it is with writes, which hardly ever have to wait.
 #[derive(Debug)]
 pub struct TimedFd {
     fd: OwnedFd,
@@ -217,8 +218,8 @@ impl TimedFd {
         error.into()
     }
 
-    /// How to read or write: the kernel waits where it may and can keep the time.
-    fn flags(&mut self, may_wait: bool) -> MsgFlags {
+    /// How to read: the kernel waits where it may and can keep the time.
+    fn reading(&mut self, may_wait: bool) -> MsgFlags {
         let waits = match self.patience {
             Patience::PerTransfer(limit) => may_wait && self.kernel_waits(limit),
             Patience::Deadline { .. } => false,
@@ -235,8 +236,7 @@ impl TimedFd {
         let Ok(seconds) = i64::try_from(limit.as_secs()) else { return false };
         let time = TimeVal::new(seconds, i64::from(limit.subsec_micros()));
         let took = limit >= Duration::from_micros(1)
-            && setsockopt(&self.fd, ReceiveTimeout, &time).is_ok()
-            && setsockopt(&self.fd, SendTimeout, &time).is_ok();
+            && setsockopt(&self.fd, ReceiveTimeout, &time).is_ok();
         if took {
             self.kernel_limit = Some(limit);
         }
@@ -339,7 +339,7 @@ impl Read for TimedFd {
         if self.output.is_some() {
             return self.read_any(buffer);
         }
-        let flags = self.flags(self.waits || self.kernel_may_wait);
+        let flags = self.reading(self.waits || self.kernel_may_wait);
         if flags.is_empty() && self.outgoing.is_held() {
             let there = self.read_or_write_held(buffer)?;
             if there > 0 {
@@ -371,13 +371,9 @@ impl Write for TimedFd {
             self.outgoing.hold(buffer);
             return Ok(buffer.len());
         }
-        let flags = self.flags(self.waits);
         loop {
-            match self.outgoing.send(self.fd.as_raw_fd(), buffer, flags) {
+            match self.outgoing.send(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(len) => return Ok(len),
-                Err(Errno::EAGAIN) if flags.is_empty() => {
-                    return Err(self.failed(Errno::ETIMEDOUT));
-                }
                 Err(Errno::EAGAIN) => self.would_block(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(self.failed(error)),

@@ -2,16 +2,19 @@
 //!
 //! The C library reads that file anew for each name and each address. A client that is listed in
 //! it (our own host, a content filter) is asked for twice in each session; here it costs two
-//! stat(2). Where it is not certain what the C library would say, there is no answer, and the
+//! stat(2), at most once a second. Where it is not certain what the C library would say, there is no answer, and the
 //! library is asked.
 
 use std::cell::RefCell;
 use std::fs::{self, Metadata};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 const HOSTS: &str = "/etc/hosts";
 const SWITCH: &str = "/etc/nsswitch.conf";
+/// How long the files are believed not to have changed.
+const BELIEVED: Duration = Duration::from_secs(1);
 /// Larger files are left to the C library.
 const SIZE_LIMIT: u64 = 64 * 1024;
 
@@ -21,17 +24,23 @@ pub fn name_of(address: IpAddr) -> Option<Vec<u8>> {
     thread_local! {
         static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
     }
-    let stamps = [Stamp::of(HOSTS)?, Stamp::of(SWITCH)?];
+    let now = Instant::now();
     KNOWN.with_borrow_mut(|known| {
-        if known.as_ref().is_none_or(|known| known.stamps != stamps) {
-            *known = Some(Known { hosts: Hosts::read(&stamps), stamps });
+        let old = |known: &Known| now.saturating_duration_since(known.looked) >= BELIEVED;
+        if known.as_ref().is_none_or(old) {
+            let stamps = [Stamp::of(HOSTS)?, Stamp::of(SWITCH)?];
+            match known {
+                Some(known) if known.stamps == stamps => known.looked = now,
+                _ => *known = Some(Known { hosts: Hosts::read(&stamps), stamps, looked: now }),
+            }
         }
         known.as_ref()?.hosts.as_ref()?.name_of(address).map(<[u8]>::to_vec)
     })
 }
 
-/// What was read, and of which files.
+/// What was read, and of which files; when they were last looked at.
 struct Known {
+    looked: Instant,
     stamps: [Stamp; 2],
     hosts: Option<Hosts>,
 }

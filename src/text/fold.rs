@@ -15,6 +15,13 @@ pub fn fold(text: &[u8], utf8: bool) -> Vec<u8> {
     out
 }
 
+/// Whether two texts are the same without case: `fold` makes the same of them.
+pub fn same(text: &[u8], other: &[u8], utf8: bool) -> bool {
+    let beyond_ascii = || !(text.is_ascii() && other.is_ascii());
+    text.eq_ignore_ascii_case(other)
+        || (utf8 && beyond_ascii() && fold(text, utf8) == fold(other, utf8))
+}
+
 /// The full case folding of a character (Unicode, CaseFolding.txt, status C and F).
 ///
 /// That is what becomes of it by way of capitals (`ß`, `SS`, `ss`), but for the dotless i, which
@@ -45,6 +52,17 @@ mod tests {
         assert_eq!(fold(b"ABC\xff", true), b"abc\xff");
         assert_eq!(folded("ÄB"), "äb");
         assert_eq!(fold("ÄB".as_bytes(), false), "Äb".as_bytes());
+    }
+
+    #[test]
+    fn the_same_without_case_is_what_folds_to_the_same() {
+        for (text, other) in [("a", "A"), ("a", "b"), ("Ä", "ä"), ("k", "\u{212a}"), ("ß", "SS")]
+        {
+            for utf8 in [false, true] {
+                let (text, other) = (text.as_bytes(), other.as_bytes());
+                assert_eq!(same(text, other, utf8), fold(text, utf8) == fold(other, utf8));
+            }
+        }
     }
 
     #[test]

@@ -33,56 +33,59 @@ pub fn tokens(line: &[u8]) -> Vec<Token> {
     tokens
 }
 
+/// A word is a piece of the line as it stands: it is copied once.
 fn next_token(rest: &mut &[u8]) -> Option<Token> {
-    let mut text = Vec::new();
+    while rest.first().copied().is_some_and(is_space) {
+        take(rest);
+    }
+    let word = *rest;
     let mut kind = TokenKind::Other;
+    let mut len = 0;
     while let Some(byte) = take(rest) {
         match byte {
-            byte if is_space(byte) => {
-                if !text.is_empty() {
-                    break;
-                }
-            }
-            b'<' | b'"' => {
-                let end = if byte == b'<' { b'>' } else { byte };
-                if !quoted(rest, &mut text, byte, end) {
+            byte if is_space(byte) => break,
+            b'<' => {
+                if !skip_quoted(rest, b'>') {
                     kind = TokenKind::Error;
                 }
             }
-            b':' => {
-                text.push(byte);
-                if text.eq_ignore_ascii_case(b"to:") || text.eq_ignore_ascii_case(b"from:") {
-                    break;
+            b'"' => {
+                if !skip_quoted(rest, b'"') {
+                    kind = TokenKind::Error;
                 }
             }
             b'\\' => {
-                text.push(byte);
-                text.extend(take(rest));
+                take(rest);
             }
-            byte => text.push(byte),
+            _ => {}
+        }
+        len = word.len() - rest.len();
+        if byte == b':' {
+            let text = word.get(..len).unwrap_or_default();
+            if text.eq_ignore_ascii_case(b"to:") || text.eq_ignore_ascii_case(b"from:") {
+                break;
+            }
         }
     }
-    (!text.is_empty()).then_some(Token { text, kind })
+    let text = word.get(..len).filter(|text| !text.is_empty())?;
+    Some(Token { text: text.to_vec(), kind })
 }
 
-/// Copies up to the end of what `start` opened, and whether there is one; in `<…>` both brackets
-/// and strings nest.
-fn quoted(rest: &mut &[u8], text: &mut Vec<u8>, start: u8, end: u8) -> bool {
-    text.push(start);
-    let mut wanted = vec![end];
-    while let (Some(&close), Some(byte)) = (wanted.last(), take(rest)) {
-        text.push(byte);
+/// Goes to the end of what was opened, which `close` closes, and whether there is one; in `<…>` both
+/// brackets and strings nest.
+fn skip_quoted(rest: &mut &[u8], mut close: u8) -> bool {
+    let mut outer = Vec::new();
+    while let Some(byte) = take(rest) {
         if byte == b'\\' {
-            text.extend(take(rest));
+            take(rest);
         } else if byte == close {
-            wanted.pop();
-            if wanted.is_empty() {
-                return true;
+            match outer.pop() {
+                Some(next) => close = next,
+                None => return true,
             }
-        } else if byte == b'"' {
-            wanted.push(b'"');
-        } else if byte == b'<' && close == b'>' {
-            wanted.push(b'>');
+        } else if byte == b'"' || (byte == b'<' && close == b'>') {
+            outer.push(close);
+            close = if byte == b'<' { b'>' } else { byte };
         }
     }
     false
