@@ -315,15 +315,20 @@ impl SmtpStream {
 
     /// Ends the conversation: writes what waits, says goodbye to TLS unless the stream has ended.
     pub fn close(&mut self) {
+        let last_words = !self.await_close;
+        if let Channel::Tls(tls) = &mut self.channel {
+            tls.get_mut().hold_writes(last_words);
+        }
         let _ = self.flush();
         if let Channel::Tls(tls) = &mut self.channel {
+            if last_words {
+                tls.get_mut().close_after_write();
+            }
+            // What goes wrong now concerns nobody.
             if self.ended.is_none() {
-                if !self.await_close {
-                    tls.get_mut().close_after_write();
-                }
-                // What goes wrong now concerns nobody.
                 let _ = tls::say_goodbye(tls, self.await_close);
             }
+            let _ = tls.get_mut().write_held();
         }
         self.channel = Channel::Gone;
     }

@@ -171,7 +171,7 @@ impl TimedFd {
         if std::mem::take(&mut self.kernel_gave_up) {
             return Err(self.failed(Errno::ETIMEDOUT));
         }
-        self.write_held()?;
+        self.write_on()?;
         self.wait(PollFlags::POLLIN)
     }
 
@@ -303,13 +303,18 @@ impl TimedFd {
     fn read_or_write_held(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let there = if self.outgoing.holds { 0 } else { self.read_now(buffer) };
         if there == 0 {
-            self.write_held()?;
+            self.write_on()?;
         }
         Ok(there)
     }
 
-    /// Writes what was held, all of it.
-    fn write_held(&mut self) -> io::Result<()> {
+    /// Holds no longer: writes what was held, all of it.
+    pub fn write_held(&mut self) -> io::Result<()> {
+        self.outgoing.holds = false;
+        self.write_on()
+    }
+
+    fn write_on(&mut self) -> io::Result<()> {
         while self.outgoing.is_held() {
             match self.outgoing.send(self.fd.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT) {
                 Ok(_) | Err(Errno::EINTR) => {}
