@@ -73,24 +73,17 @@ fn key_value(text: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
 }
 
 /// White space, quote and backslash.
-static ODD: [bool; 256] = {
-    let mut odd = [false; 256];
-    let bytes = b" \t\n\x0b\x0c\r\"\\";
-    let mut at = 0;
-    while at < bytes.len() {
-        odd[bytes[at] as usize] = true;
-        at += 1;
-    }
-    odd
-};
+fn is_odd(byte: u8) -> bool {
+    is_space(&byte) || byte == b'"' || byte == b'\\'
+}
 
 /// Parts `text` at the first white space or byte of `ends` outside quotes; `None` where a quote
 /// is not closed. A backslash hides the byte after it.
 pub(super) fn quoted_key<'a>(text: &'a [u8], ends: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    // Most keys have neither quote nor backslash.
-    let first = text.iter().position(|byte| ODD[usize::from(*byte)]);
-    if ends.is_empty() && first.is_none_or(|at| is_space(&text[at])) {
-        return Some(text.split_at(first.unwrap_or(text.len())));
+    // Most keys end at a blank, and have nothing else that would count.
+    let (key, rest) = text.split_at(memchr::memchr2(b' ', b'\t', text).unwrap_or(text.len()));
+    if ends.is_empty() && !key.iter().fold(false, |any, byte| any | is_odd(*byte)) {
+        return Some((key, rest));
     }
     let mut quoted = false;
     let mut hidden = false;

@@ -46,16 +46,16 @@ impl Pairs {
 
     /// Enters `value` under `key`, in place of the value that is there. Both end at a NUL.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
-        let key = before_nul(key);
+        let (key, value) = (before_nul(key), before_nul(value));
         self.make_room();
         let (slot, there) = self.find(key);
         self.used += usize::from(there.is_none());
         self.enter(slot, key, value)
     }
 
-    /// Enters `value` under `key` unless there is a value; whether there was none.
+    /// Enters `value` under `key` unless there is a value; whether there was none. Neither has a NUL.
     pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<bool, TooLarge> {
-        let key = before_nul(key);
+        debug_assert!(!key.contains(&0) && !value.contains(&0));
         self.make_room();
         let (slot, None) = self.find(key) else { return Ok(false) };
         self.used += 1;
@@ -65,9 +65,11 @@ impl Pairs {
 
     fn enter(&mut self, slot: usize, key: &[u8], value: &[u8]) -> Result<(), TooLarge> {
         let offset = |place: usize| u32::try_from(place).map_err(|_| TooLarge);
-        let value = before_nul(value);
         let entry = offset(self.text.len() + 1)?;
-        let there = self.value.filter(|at| before_nul(&self.text[*at as usize..]) == value);
+        let there = self.value.filter(|at| {
+            let rest = self.text.get(*at as usize..).and_then(|text| text.strip_prefix(value));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        });
         let value_at = match there {
             Some(at) => at,
             None => offset(self.text.len() + OFFSET + key.len() + 1)?,

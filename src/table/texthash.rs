@@ -71,7 +71,7 @@ fn read(spec: &Spec<'_>, file: &File, pairs: &mut Pairs) -> Result<(), Failure> 
 /// Key and value of a line; `None` where there are none, which is logged.
 fn pair<'a>(spec: &Spec<'_>, number: u32, line: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let path = spec.name;
-    if spec.utf8 && std::str::from_utf8(line).is_err() {
+    if spec.utf8 && !line.is_ascii() && std::str::from_utf8(line).is_err() {
         warning!("{}, line {}: non-UTF-8 input \"{}\" -- ignoring this line", path, number, line);
         return None;
     }
