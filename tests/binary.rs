@@ -851,3 +851,35 @@ fn version() -> String {
         |output| String::from_utf8_lossy(&output.stdout).trim().into(),
     )
 }
+
+/// What stands in main.cf, and the libraries that come with it.
+const LIBRARIES: &[(&str, &[&str])] = &[
+    ("", &[]),
+    ("smtpd_client_restrictions = check_client_access cidr:{{192.0.2.1 OK}}", &[]),
+    ("smtpd_client_restrictions = check_client_access pcre:{{/x/ OK}}", &["libpcre2-8"]),
+    ("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none", &["libssl", "libcrypto"]),
+];
+
+#[test]
+fn libraries_come_when_they_are_needed() {
+    if let Some(obstacle) = obstacle() {
+        eprintln!("skipped: {obstacle}");
+        return;
+    }
+    if cfg!(not(all(target_arch = "x86_64", target_env = "gnu"))) {
+        eprintln!("skipped: src/sys/late_libraries.rs has no stubs for this processor");
+        return;
+    }
+    let ours = programs().into_iter().find(|program| program.ours).unwrap();
+    for (main_cf, wanted) in LIBRARIES {
+        let place = Place::new(main_cf);
+        let (master, _listener) = started(&ours, &place, &[]);
+        let maps = fs::read_to_string(format!("/proc/{}/maps", master.pid())).unwrap();
+        let there = |library: &&str| maps.contains(&format!("/{library}."));
+        let known = ["libcrypto", "libpcre2-8", "libssl"];
+        let found: Vec<&str> = known.iter().copied().filter(there).collect();
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted, "{main_cf}");
+    }
+}

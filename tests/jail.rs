@@ -261,3 +261,29 @@ fn traces_of_tls_are_written_in_the_jail() {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     });
 }
+
+/// OpenSSL is loaded when it is needed: what if it can't be had then?
+#[test]
+fn without_openssl_mail_comes_in_without_tls() {
+    if cfg!(not(all(target_arch = "x86_64", target_env = "gnu"))) {
+        eprintln!("skipped: here the program is linked with OpenSSL");
+        return;
+    }
+    inside("without_openssl_mail_comes_in_without_tls", || {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let mut files = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+        let library = files.find(|path| path.contains("/libssl.so")).unwrap();
+        let hide = format!("mount --bind /dev/null {library}");
+        let main_cf = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n";
+        let services = "127.0.0.1:2525 inet n - y - - smtpd-rs\n";
+        let instance = Instance::new(main_cf, services);
+        assert!(Command::new("sh").arg("-c").arg(hide).status().unwrap().success());
+        let instance = instance.start();
+        assert!(instance.banner(OURS).starts_with("220 "));
+        let replies = say(OURS, &["EHLO x", "STARTTLS", "QUIT"]);
+        assert_eq!(replies[2], "454 4.7.0 TLS not available due to local problem", "{replies:?}");
+        let log = instance.wait_for_log("disabling TLS support", 1);
+        assert!(log.contains("warning: cannot load OpenSSL: "), "{log}");
+        send(OURS);
+    });
+}

@@ -16,6 +16,8 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
+use crate::sys::late_libraries;
+
 /// The program's name, for people.
 pub(crate) const PROGRAM: &str = "smtpd-rs";
 /// Exit status for words that were not understood.
@@ -139,8 +141,17 @@ fn version(words: &mut lexopt::Parser) -> Result<ExitCode, Trouble> {
     Ok(print(&version_line()))
 }
 
+/// Before OpenSSL is used, which is loaded when it is needed.
+pub(crate) fn need_openssl() -> Result<(), Trouble> {
+    late_libraries::load_openssl()
+        .map_err(|error| Trouble::Failed(format!("cannot load OpenSSL: {}", error.escape_ascii())))
+}
+
 fn version_line() -> String {
-    let openssl = openssl::version::version();
+    let openssl = match need_openssl() {
+        Ok(()) => openssl::version::version().to_owned(),
+        Err(trouble) => trouble.to_string(),
+    };
     let place = if cfg!(feature = "vendored") { "built in" } else { "the system's" };
     format!("{PROGRAM} {} ({openssl}, {place})\n", env!("CARGO_PKG_VERSION"))
 }

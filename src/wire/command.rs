@@ -38,37 +38,29 @@ fn next_token(rest: &mut &[u8]) -> Option<Token> {
     while rest.first().copied().is_some_and(is_space) {
         take(rest);
     }
-    let word = *rest;
+    let line = *rest;
     let mut kind = TokenKind::Other;
-    let mut len = 0;
+    let mut text: &[u8] = &[];
     while let Some(byte) = take(rest) {
-        match byte {
+        let closed = match byte {
             byte if is_space(byte) => break,
-            b'<' => {
-                if !skip_quoted(rest, b'>') {
-                    kind = TokenKind::Error;
-                }
-            }
-            b'"' => {
-                if !skip_quoted(rest, b'"') {
-                    kind = TokenKind::Error;
-                }
-            }
+            b'<' => skip_quoted(rest, b'>'),
+            b'"' => skip_quoted(rest, b'"'),
             b'\\' => {
                 take(rest);
+                true
             }
-            _ => {}
+            _ => true,
+        };
+        if !closed {
+            kind = TokenKind::Error;
         }
-        len = word.len() - rest.len();
-        if byte == b':' {
-            let text = word.get(..len).unwrap_or_default();
-            if text.eq_ignore_ascii_case(b"to:") || text.eq_ignore_ascii_case(b"from:") {
-                break;
-            }
+        text = before(line, rest);
+        if text.eq_ignore_ascii_case(b"to:") || text.eq_ignore_ascii_case(b"from:") {
+            break;
         }
     }
-    let text = word.get(..len).filter(|text| !text.is_empty())?;
-    Some(Token { text: text.to_vec(), kind })
+    (!text.is_empty()).then(|| Token { text: text.to_vec(), kind })
 }
 
 /// Goes to the end of what was opened, which `close` closes, and whether there is one; in `<…>` both
@@ -89,6 +81,11 @@ fn skip_quoted(rest: &mut &[u8], mut close: u8) -> bool {
         }
     }
     false
+}
+
+/// What of `line` stands before `rest`, its end.
+fn before<'a>(line: &'a [u8], rest: &[u8]) -> &'a [u8] {
+    line.get(..line.len().saturating_sub(rest.len())).unwrap_or_default()
 }
 
 fn take(rest: &mut &[u8]) -> Option<u8> {

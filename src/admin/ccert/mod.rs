@@ -21,7 +21,7 @@ use self::devices::Flavour;
 use self::make::Authority;
 use self::options::{Options, usage};
 use self::users::Users;
-use super::{Trouble, print};
+use super::{Trouble, need_openssl, print};
 use crate::config::Config;
 
 struct Verb {
@@ -109,6 +109,7 @@ pub(super) fn ccert(words: &mut Parser) -> Result<ExitCode, Trouble> {
     };
     let verb = VERBS.iter().find(|verb| name == verb.name);
     let verb = verb.ok_or_else(|| usage(format!("unknown verb {name:?}")))?;
+    need_openssl()?;
     match (verb.run)(words) {
         Err(Trouble::Help) => Ok(print(verb.help)),
         Err(Trouble::Usage(error)) => Err(usage(format!("{}: {error}", verb.name))),

@@ -27,7 +27,7 @@ use self::master_cf::{Malformed, Service};
 use self::places::{Places, Text};
 use self::report::{Place, Report, Severity};
 use self::start::Examination;
-use super::{Trouble, print};
+use super::{Trouble, need_openssl, print};
 use crate::config::Source;
 use crate::config::compat::Level;
 use crate::log::{self, Fatal};
@@ -91,6 +91,7 @@ impl Options {
 /// Runs the verb.
 pub(super) fn check(words: &mut lexopt::Parser) -> Result<ExitCode, Trouble> {
     let options = Options::parse(words)?;
+    need_openssl()?;
     // master(8) starts its daemons with an absolute one, and we go elsewhere.
     let directory = std::path::absolute(&options.directory)?;
     let mut report = Report::default();
