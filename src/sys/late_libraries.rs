@@ -262,9 +262,11 @@ mod loader {
         }
 
         fn fill(&self) -> Result<(), LoadError> {
+            // For others, its names are where they would be if it were linked.
+            let how = libc::RTLD_NOW | libc::RTLD_GLOBAL;
             // SAFETY: the name ends with NUL. What a library does while it is loaded is no less sound
             // now than at the start.
-            let library = unsafe { libc::dlopen(self.name.as_ptr(), libc::RTLD_NOW) };
+            let library = unsafe { libc::dlopen(self.name.as_ptr(), how) };
             let library = NonNull::new(library).ok_or_else(last_error)?;
             let names = self.functions.as_bytes().split_inclusive(|byte| *byte == 0);
             let names = names.filter_map(|name| CStr::from_bytes_with_nul(name).ok());
