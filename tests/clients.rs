@@ -385,8 +385,6 @@ fn play_all() -> Result<bool, Box<dyn Error>> {
     for client in &clients {
         listeners.push(Transcript::parse(client.name, SETTINGS).map_err(|bad| bad.to_string())?);
     }
-    let traffic = if readers.is_empty() { Vec::new() } else { traffic()? };
-    listeners.extend(traffic);
     let binaries = inside::binaries(false)?;
     let world = World::start(&listeners, &binaries).map_err(|error| error.to_string())?;
     for (at, client) in clients.iter().enumerate() {
@@ -394,16 +392,16 @@ fn play_all() -> Result<bool, Box<dyn Error>> {
         let ours = client.play(&world, &listeners[at], at, Side::Ours)?;
         sum.add(client.name, &client.judge(&theirs, &ours));
     }
+    drop(world);
     if !readers.is_empty() {
-        let theirs = read_traffic(&world, &listeners, clients.len(), Side::Theirs)?;
-        let ours = read_traffic(&world, &listeners, clients.len(), Side::Ours)?;
-        for reader in readers {
-            let (theirs, ours) = (reader.report(&theirs)?, reader.report(&ours)?);
-            let mut complaints = compare::difference(&theirs, &ours);
-            if theirs.len() < 10 {
-                complaints.push(format!("it says next to nothing: {theirs:?}"));
-            }
-            sum.add(reader.name, &complaints);
+        let mut complaints = read_logs(&readers)?;
+        // On a busy machine a time limit may come first; what is wrong differs again.
+        if complaints.iter().any(|lines| !lines.is_empty()) {
+            say("the logs differ: the traffic is played once more");
+            complaints = read_logs(&readers)?;
+        }
+        for (reader, complaints) in readers.iter().zip(&complaints) {
+            sum.add(reader.name, complaints);
         }
     }
     say(&format!("{} passed, {} failed", sum.passed, sum.failed));
@@ -449,14 +447,31 @@ fn traffic() -> Result<Vec<Transcript>, Box<dyn Error>> {
     Ok(all)
 }
 
+/// Plays the traffic to both sides, in a world of its own; what differs in what each reader says.
+fn read_logs(readers: &[&Reader]) -> Result<Vec<Vec<String>>, Box<dyn Error>> {
+    let traffic = traffic()?;
+    let binaries = inside::binaries(false)?;
+    let world = World::start(&traffic, &binaries).map_err(|error| error.to_string())?;
+    let theirs = read_traffic(&world, &traffic, Side::Theirs)?;
+    let ours = read_traffic(&world, &traffic, Side::Ours)?;
+    let complaints = readers.iter().map(|reader| {
+        let (theirs, ours) = (reader.report(&theirs)?, reader.report(&ours)?);
+        let mut complaints = compare::difference(&theirs, &ours);
+        if theirs.len() < 10 {
+            complaints.push(format!("it says next to nothing: {theirs:?}"));
+        }
+        Ok(complaints)
+    });
+    complaints.collect()
+}
+
 /// Plays the traffic to one side, and gives the file with its log.
 fn read_traffic(
     world: &World,
     listeners: &[Transcript],
-    first: usize,
     side: Side,
 ) -> Result<PathBuf, Box<dyn Error>> {
-    let traffic: Vec<usize> = (first..listeners.len()).collect();
+    let traffic: Vec<usize> = (0..listeners.len()).collect();
     std::thread::scope(|scope| {
         for part in traffic.chunks(traffic.len().div_ceil(8).max(1)) {
             scope.spawn(move || {
