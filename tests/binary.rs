@@ -852,12 +852,16 @@ fn version() -> String {
     )
 }
 
-/// What stands in main.cf, and the libraries that come with it.
-const LIBRARIES: &[(&str, &[&str])] = &[
-    ("", &[]),
-    ("smtpd_client_restrictions = check_client_access cidr:{{192.0.2.1 OK}}", &[]),
-    ("smtpd_client_restrictions = check_client_access pcre:{{/x/ OK}}", &["libpcre2-8"]),
-    ("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none", &["libssl", "libcrypto"]),
+const TLS: &str = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n";
+
+/// Options, what stands in main.cf, and the libraries that are there after the first client.
+const LIBRARIES: &[(&[&str], &str, &[&str])] = &[
+    (&[], "", &[]),
+    (&[], "smtpd_client_restrictions = check_client_access cidr:{{192.0.2.1 OK}}", &[]),
+    (&[], "smtpd_client_restrictions = check_client_access pcre:{{/x/ OK}}", &["libpcre2-8"]),
+    // In a jail they must be there before.
+    (&["-c"], TLS, &["libcrypto", "libssl"]),
+    (&["-o", "smtpd_tls_dh1024_param_file=/nonexistent"], TLS, &["libcrypto", "libssl"]),
 ];
 
 #[test]
@@ -871,15 +875,43 @@ fn libraries_come_when_they_are_needed() {
         return;
     }
     let ours = programs().into_iter().find(|program| program.ours).unwrap();
-    for (main_cf, wanted) in LIBRARIES {
+    for (options, main_cf, wanted) in LIBRARIES {
         let place = Place::new(main_cf);
-        let (master, _listener) = started(&ours, &place, &[]);
-        let maps = fs::read_to_string(format!("/proc/{}/maps", master.pid())).unwrap();
-        let there = |library: &&str| maps.contains(&format!("/{library}."));
-        let known = ["libcrypto", "libpcre2-8", "libssl"];
-        let found: Vec<&str> = known.iter().copied().filter(there).collect();
-        let mut wanted = wanted.to_vec();
-        wanted.sort_unstable();
-        assert_eq!(found, wanted, "{main_cf}");
+        let (master, _listener) = started(&ours, &place, options);
+        assert_eq!(libraries(&master), *wanted, "{main_cf}");
     }
+    let place = Place::new(TLS);
+    let (mut master, listener) = started(&ours, &place, &[]);
+    if env_is_usual() {
+        assert_eq!(libraries(&master), [""; 0]);
+    } else {
+        eprintln!("not tested: here openssl.cnf is none that can wait");
+    }
+    let mut client = listener.connect();
+    client.write_all(b"EHLO x\r\nSTARTTLS\r\n").unwrap();
+    // There is no tlsmgr(8) here.
+    let refusal = "454 4.7.0 TLS not available due to local problem\r\n";
+    let (mut said, mut bytes) = (String::new(), [0; 512]);
+    while !said.ends_with(refusal) {
+        let len = client.read(&mut bytes).unwrap();
+        assert_ne!(len, 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..len]));
+    }
+    assert_eq!(libraries(&master), ["libcrypto", "libssl"]);
+    drop(client);
+    assert!(!master.status() && master.status());
+}
+
+/// Of those that come late, which are there, in the order of the alphabet.
+fn libraries(master: &Master) -> Vec<&'static str> {
+    let maps = fs::read_to_string(format!("/proc/{}/maps", master.pid())).unwrap();
+    let there = |library: &&str| maps.contains(&format!("/{library}."));
+    ["libcrypto", "libpcre2-8", "libssl"].into_iter().filter(there).collect()
+}
+
+/// Whether OpenSSL is configured as a distribution does it that has everything in one file.
+fn env_is_usual() -> bool {
+    let file = fs::read_to_string("/etc/ssl/openssl.cnf").unwrap_or_default();
+    let mut lines = file.lines().map(|line| line.trim_start());
+    !file.is_empty() && !lines.any(|line| line.starts_with(".include"))
 }

@@ -273,17 +273,25 @@ fn without_openssl_mail_comes_in_without_tls() {
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let mut files = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
         let library = files.find(|path| path.contains("/libssl.so")).unwrap();
-        let hide = format!("mount --bind /dev/null {library}");
+        let shell = |command: String| {
+            assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success());
+        };
         let main_cf = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n";
-        let services = "127.0.0.1:2525 inet n - y - - smtpd-rs\n";
-        let instance = Instance::new(main_cf, services);
-        assert!(Command::new("sh").arg("-c").arg(hide).status().unwrap().success());
-        let instance = instance.start();
-        assert!(instance.banner(OURS).starts_with("220 "));
-        let replies = say(OURS, &["EHLO x", "STARTTLS", "QUIT"]);
-        assert_eq!(replies[2], "454 4.7.0 TLS not available due to local problem", "{replies:?}");
-        let log = instance.wait_for_log("disabling TLS support", 1);
-        assert!(log.contains("warning: cannot load OpenSSL: "), "{log}");
-        send(OURS);
+        // In a jail at the start, else when the first client wants TLS.
+        for jail in ["y", "n"] {
+            let services = format!("127.0.0.1:2525 inet n - {jail} - - smtpd-rs\n");
+            let instance = Instance::new(main_cf, &services);
+            shell(format!("mount --bind /dev/null {library}"));
+            let instance = instance.start();
+            assert!(instance.banner(OURS).starts_with("220 "));
+            let replies = say(OURS, &["EHLO x", "STARTTLS", "QUIT"]);
+            let refusal = "454 4.7.0 TLS not available due to local problem";
+            assert_eq!(replies[2], refusal, "{replies:?}");
+            let log = instance.wait_for_log("disabling TLS support", 1);
+            assert!(log.contains("warning: cannot load OpenSSL: "), "{log}");
+            send(OURS);
+            drop(instance);
+            shell(format!("umount {library}"));
+        }
     });
 }

@@ -59,6 +59,8 @@ pub struct Config {
     pub owner_groups: Vec<u32>,
     /// `sendmail -bs`: standard input, and not mail_owner.
     pub stand_alone: bool,
+    /// The root directory will be queue_directory.
+    pub jailed: bool,
 }
 
 impl Deref for Config {
@@ -143,6 +145,7 @@ impl Config {
             owner: facts.owner,
             owner_groups: facts.groups,
             stand_alone: false,
+            jailed: false,
         })
     }
 

@@ -21,9 +21,10 @@ mod script;
 use pattern::{Item, Key};
 
 use crate::config::Config;
-use crate::log::Fatal;
+use crate::log::{Fatal, verbose};
 use crate::table::{Opener, TableError};
 use crate::text::fold::fold;
+use crate::text::split::{COMMA_SPACE, words};
 
 /// What a list tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,13 @@ pub fn parents(opener: &mut Opener, config: &Config, style: Option<&str>) -> Res
     let Some(style) = style else { return Ok(false) };
     let parameter = "parent_domain_matches_subdomains";
     let patterns = &config.parent_domain_matches_subdomains;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-., ".contains(byte);
+    if patterns.iter().all(plain) && verbose() == 0 {
+        // As usual, nothing but names: there is no need of a list.
+        return Ok(
+            words(patterns, COMMA_SPACE).any(|name| name.eq_ignore_ascii_case(style.as_bytes()))
+        );
+    }
     let list = MatchList::strings(opener, config, parameter, patterns)?;
     list.matches_string(style.as_bytes()).map_err(|_| fatal!("{}: table lookup problem", parameter))
 }

@@ -35,7 +35,7 @@ enum Next {
 
 impl<P: Program> Child<'_, P> {
     /// Serves clients.
-    pub(super) fn run(mut self) -> Result<(), Fatal> {
+    pub(super) fn run(&mut self) -> Result<(), Fatal> {
         let mut served = 0i32;
         let mut idle_until = self.idle_until();
         while served < self.config.max_use {

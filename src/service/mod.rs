@@ -13,6 +13,7 @@ mod privileges;
 
 use std::env;
 use std::ffi::OsStr;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -88,7 +89,7 @@ fn life<P: Program>() -> Result<(), Fatal> {
     let mut program = P::pre_jail(&config)?;
     // The time zone is read now: in the jail it may not be there.
     time::local(time::now());
-    privileges::drop(&config, arguments.drop_privileges, arguments.chroot)?;
+    privileges::drop(&config, arguments.drop_privileges)?;
     program.post_jail()?;
     config.forget_texts();
     process::give_memory_back();
@@ -101,7 +102,9 @@ fn life<P: Program>() -> Result<(), Fatal> {
     log::prepare_watchdog_timeout();
     watchdog::start(config.daemon_timeout, log::watchdog_timeout)
         .map_err(|error| fatal!("watchdog_create: sigaction(SIGALRM): {}", error))?;
-    Child { config: &config, program, master, transport, lock, rest: &arguments.rest }.run()
+    // What a process has at its end goes with it.
+    let child = Child { config: &config, program, master, transport, lock, rest: &arguments.rest };
+    ManuallyDrop::new(child).run()
 }
 
 fn configure(arguments: &mut Arguments) -> Result<Config, Fatal> {
@@ -116,6 +119,7 @@ fn configure(arguments: &mut Arguments) -> Result<Config, Fatal> {
         }
         Ok(())
     })?;
+    config.jailed = arguments.chroot;
     config.stand_alone = arguments.stdin && process::user() != config.owner.0;
     Ok(config)
 }

@@ -10,15 +10,16 @@ use crate::log::Fatal;
 use crate::sys::process;
 use crate::sys::users::take_groups;
 
-/// Gives up what the options say: `-u`, root's privileges; `-c`, the view of the whole system.
-pub(crate) fn drop(config: &Config, user: bool, root: bool) -> Result<(), Fatal> {
+/// Gives up what the options say: with `user` (`-u`) root's privileges; with `jailed` (`-c`) the view
+/// of the whole system.
+pub(crate) fn drop(config: &Config, user: bool) -> Result<(), Fatal> {
     let (uid, gid) = config.owner;
     if user {
         setgid(Gid::from_raw(gid)).map_err(|error| fatal!("setgid({}): {}", gid, words(error)))?;
         take_groups(&config.mail_owner, gid, &config.owner_groups)
             .map_err(|error| fatal!("initgroups: {}", error))?;
     }
-    if root {
+    if config.jailed {
         let directory = &config.queue_directory;
         chroot(OsStr::from_bytes(directory))
             .map_err(|error| fatal!("chroot({}): {}", directory, words(error)))?;

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, readlink};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 /// More links than any path should have.
@@ -35,6 +35,9 @@ struct Missing {
     name: PathBuf,
 }
 
+/// How a file is opened that is only referred to.
+const REFERENCE: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
 #[derive(Debug)]
 struct Held {
     fd: OwnedFd,
@@ -44,6 +47,9 @@ struct Held {
 impl HeldFile {
     /// Holds the file `path`; a file that is not there is none.
     pub fn hold(path: &Path) -> io::Result<Self> {
+        if let Some(file) = Held::without_links(path) {
+            return Ok(Self { held: vec![file], missing: None });
+        }
         let mut held = Vec::new();
         let end = follow(path, &mut held)?;
         held.push(Held::open(&end)?);
@@ -52,6 +58,9 @@ impl HeldFile {
 
     /// Holds the file `path`, or the place where it is to be.
     pub fn expect(path: &Path) -> io::Result<Self> {
+        if let Some(file) = Held::without_links(path) {
+            return Ok(Self { held: vec![file], missing: None });
+        }
         let mut held = Vec::new();
         let end = follow(path, &mut held)?;
         match Held::open(&end) {
@@ -135,8 +144,19 @@ impl Missing {
 
 impl Held {
     fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = open(path, flags, Mode::empty())?;
+        Self::of(open(path, REFERENCE, Mode::empty())?)
+    }
+
+    /// A file that is there, if no link is on the way to it. `None`, too, where the kernel can't tell
+    /// (before Linux 5.6).
+    fn without_links(path: &Path) -> Option<Self> {
+        // With O_NOFOLLOW a link at the end would be opened itself.
+        let flags = REFERENCE.difference(OFlag::O_NOFOLLOW);
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        Self::of(openat2(AT_FDCWD, path, how).ok()?).ok()
+    }
+
+    fn of(fd: OwnedFd) -> io::Result<Self> {
         let modified = modified(&fstat(&fd)?);
         Ok(Self { fd, modified })
     }

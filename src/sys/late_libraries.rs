@@ -142,7 +142,7 @@ mod openssl {
         OCSP_BASICRESP_free OCSP_RESPONSE_free OCSP_SINGLERESP_get0_id OCSP_id_get0_info
         OCSP_resp_count OCSP_resp_get0 OCSP_response_get1_basic OCSP_response_status
         OCSP_single_get0_status OPENSSL_INIT_free OPENSSL_INIT_new OPENSSL_INIT_set_config_appname
-        OPENSSL_INIT_set_config_file_flags OPENSSL_INIT_set_config_filename OPENSSL_cleanse
+        OPENSSL_INIT_set_config_file_flags OPENSSL_INIT_set_config_filename
         OPENSSL_init_crypto OPENSSL_init_ssl OPENSSL_sk_free OPENSSL_sk_new_null OPENSSL_sk_num
         OPENSSL_sk_pop OPENSSL_sk_pop_free OPENSSL_sk_push OPENSSL_sk_value OSSL_DECODER_CTX_free
         OSSL_DECODER_CTX_new_for_pkey OSSL_DECODER_from_data OSSL_PARAM_construct_end

@@ -15,6 +15,7 @@ pub mod process;
 pub mod random;
 pub mod regex;
 pub mod resolver;
+pub mod secret;
 pub mod service_socket;
 pub mod time;
 pub mod users;

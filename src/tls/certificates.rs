@@ -17,6 +17,7 @@ use super::ffi::{self, KeyForm, Pem, PemReader};
 use super::files::{File, as_path};
 use crate::stream::log_library_errors;
 use crate::sys::errno::error_text;
+use crate::sys::secret;
 
 /// A certificate with its key in a file each (`smtpd_tls_cert_file`, `smtpd_tls_key_file`).
 pub(super) struct Pair {
@@ -233,7 +234,7 @@ impl<'a> Load<'a> {
                 Pem::Object { name: kind, mut der } => {
                     let at = (index, name);
                     self.broken = self.object(target, &kind, &der, at).err();
-                    ffi::cleanse(&mut der);
+                    secret::overwrite(&mut der);
                 }
             }
         }

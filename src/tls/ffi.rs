@@ -28,6 +28,7 @@ use super::dump::Passed;
 use super::inspect;
 use super::session::{self, Connection, TicketUse};
 use super::sni::{self, Answer};
+use crate::sys::secret;
 
 #[repr(C)]
 struct InitSettings {
@@ -91,7 +92,6 @@ unsafe extern "C" {
     fn OPENSSL_INIT_set_config_filename(settings: *mut InitSettings, name: *const c_char) -> c_int;
     fn OPENSSL_INIT_set_config_appname(settings: *mut InitSettings, name: *const c_char) -> c_int;
     fn OPENSSL_INIT_set_config_file_flags(settings: *mut InitSettings, flags: c_ulong);
-    fn OPENSSL_cleanse(memory: *mut c_void, len: usize);
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx: *mut sys::SSL_CTX, cb: TicketCallback) -> c_int;
     fn SSL_CTX_set_cert_cb(ctx: *mut sys::SSL_CTX, cb: CertificateCallback, arg: *mut c_void);
     fn SSL_set_info_callback(ssl: *mut sys::SSL, cb: InfoCallback);
@@ -194,6 +194,7 @@ unsafe extern "C" {
 
 const INIT_LOAD_CONFIG: u64 = 0x40;
 const INIT_NO_LOAD_CONFIG: u64 = 0x80;
+const INIT_NO_ATEXIT: u64 = 0x0008_0000;
 /// Flags of a configuration file that may be missing or wrong (conf.h).
 const CONFIG_OPTIONAL: c_ulong = 0x2 | 0x4 | 0x10 | 0x20;
 
@@ -226,6 +227,13 @@ const ST_ACCEPT: c_int = 0x2000;
 pub(super) fn load_default_config() {
     // SAFETY: no settings are passed; the call is idempotent.
     unsafe { OPENSSL_init_crypto(INIT_LOAD_CONFIG, ptr::null()) };
+}
+
+/// The same for a configuration that loads nothing which must be told of the end of the process:
+/// then nothing is done at the end.
+pub(super) fn load_plain_config() {
+    // SAFETY: no settings are passed; the call is idempotent.
+    unsafe { OPENSSL_init_crypto(INIT_LOAD_CONFIG | INIT_NO_ATEXIT, ptr::null()) };
 }
 
 /// Which configuration file OpenSSL reads.
@@ -283,12 +291,6 @@ pub(super) fn init_library(file: ConfigFile<'_>, section: Option<&CStr>) -> Resu
 pub(super) fn seed(bytes: &[u8]) {
     // SAFETY: the slice is only read; a length beyond int is cut, which does no harm.
     unsafe { RAND_seed(bytes.as_ptr().cast(), c_int::try_from(bytes.len()).unwrap_or(0)) };
-}
-
-/// Overwrites a secret, so that it does not stay behind in free memory.
-pub(super) fn cleanse(secret: &mut [u8]) {
-    // SAFETY: the slice is ours to write, its length is right.
-    unsafe { OPENSSL_cleanse(secret.as_mut_ptr().cast(), secret.len()) };
 }
 
 /// A C string that OpenSSL owns for ever, or lives as long as `owner`; empty for none.
@@ -603,7 +605,7 @@ fn owned(data: *mut c_uchar, len: usize) -> Vec<u8> {
     // SAFETY: OpenSSL says that `len` bytes are there, and nobody else has them.
     let bytes = unsafe { std::slice::from_raw_parts_mut(data, len) };
     let copy = bytes.to_vec();
-    cleanse(bytes);
+    secret::overwrite(bytes);
     free(data.cast());
     copy
 }

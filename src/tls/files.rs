@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::ffi;
+use crate::sys::secret;
 
 /// A file with its content, which is overwritten when no longer needed.
 pub(super) struct File {
@@ -23,7 +23,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if let Ok(bytes) = &mut self.bytes {
-            ffi::cleanse(bytes);
+            secret::overwrite(bytes);
         }
     }
 }

@@ -13,6 +13,7 @@ mod files;
 mod groups;
 pub(crate) mod inspect;
 mod levels;
+mod library;
 mod loglevel;
 mod names;
 mod peer;

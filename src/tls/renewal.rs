@@ -15,6 +15,7 @@ use super::files::as_path;
 use super::settings::Settings;
 use crate::config::Config;
 use crate::sys::held_file::HeldFile;
+use crate::sys::late_libraries;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
 /// How long a file that has changed is left alone.
@@ -123,6 +124,9 @@ impl Pair {
     fn is_of_the_same_key(&self) -> bool {
         let key = |pem: &[u8]| X509::from_pem(pem).and_then(|it| it.public_key()).ok();
         let Ok(new) = std::fs::read(&self.certificate) else { return false };
+        if late_libraries::load_openssl().is_err() {
+            return false;
+        }
         match (key(&self.old), key(&new)) {
             (Some(old), Some(new)) => old.public_eq(&new),
             _ => false,

@@ -30,12 +30,11 @@ use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
 use super::trace::Traces;
-use super::{Switches, inspect, peer, sound, stapling};
+use super::{Switches, inspect, library, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
 use crate::sys::errno::error_text;
-use crate::sys::late_libraries;
 use crate::table::Opener;
 
 /// TLS as a server has it.
@@ -106,15 +105,17 @@ impl TlsServer {
         if settings.log.has(LogMask::VERBOSE) {
             info!("initializing the server-side TLS engine");
         }
-        if let Err(error) = late_libraries::load_openssl() {
-            warning!("cannot load OpenSSL: {}: disabling TLS support", error);
-            return None;
-        }
-        init_library(&settings)?;
         let files = Files::read(&settings);
-        let tlsmgr = Arc::new(Mutex::new(tlsmgr));
-        let state = if files.are_sound() && is_plain(&settings) {
+        let sound = files.are_sound() && is_plain(&settings);
+        if !(sound && library::can_wait(&settings)) {
+            if !library::load() {
+                return None;
+            }
+            init_library(&settings)?;
             ffi::load_default_config();
+        }
+        let tlsmgr = Arc::new(Mutex::new(tlsmgr));
+        let state = if sound {
             State::Waiting(Box::new(files))
         } else {
             State::Ready(Arc::new(build(&settings, &files, &tlsmgr, false)?))
@@ -151,10 +152,10 @@ impl TlsServer {
     pub(super) fn engine(&self) -> Option<Arc<Engine>> {
         let mut state = self.state.borrow_mut();
         if let State::Waiting(files) = &*state {
-            *state = match build(&self.settings, files, &self.tlsmgr, true) {
-                Some(engine) => State::Ready(Arc::new(engine)),
-                None => State::Failed,
-            };
+            let engine = library::catch_up()
+                .then(|| build(&self.settings, files, &self.tlsmgr, true))
+                .flatten();
+            *state = engine.map_or(State::Failed, |engine| State::Ready(Arc::new(engine)));
         }
         match &*state {
             State::Ready(engine) => Some(Arc::clone(engine)),

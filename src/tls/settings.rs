@@ -80,6 +80,8 @@ pub(super) struct Settings {
     pub(super) release: Release,
     pub(super) log: LogMask,
     pub(super) service: Vec<u8>,
+    /// The system's files will be out of reach.
+    pub(super) jailed: bool,
     pub(super) certificates: Certificates,
     pub(super) ca_file: Vec<u8>,
     pub(super) ca_path: Vec<u8>,
@@ -127,6 +129,7 @@ impl Settings {
             release: config.release,
             log: log(config),
             service: config.service_name.clone(),
+            jailed: config.jailed,
             certificates,
             ca_file: config.smtpd_tls_CAfile.clone(),
             ca_path: config.smtpd_tls_CApath.clone(),

@@ -16,6 +16,7 @@ use super::session::Connection;
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::mail::hostname::valid_hostname;
+use crate::sys::secret;
 use crate::table::maps::Maps;
 use crate::table::{Opener, Request, TableError};
 
@@ -184,7 +185,7 @@ fn load_for(
 
 fn load(ssl: &mut SslRef, mut pem: Vec<u8>, name: &[u8]) -> bool {
     let done = load_for_session(ssl, &pem, &fill!("SNI data for {}", name));
-    super::ffi::cleanse(&mut pem);
+    secret::overwrite(&mut pem);
     done
 }
 

@@ -10,6 +10,8 @@
 
 use data_encoding::BASE64;
 
+use crate::sys::secret;
+
 /// An object of a PEM file.
 struct Block<'a> {
     label: &'a [u8],
@@ -18,7 +20,7 @@ struct Block<'a> {
 
 impl Drop for Block<'_> {
     fn drop(&mut self) {
-        super::ffi::cleanse(&mut self.der);
+        secret::overwrite(&mut self.der);
     }
 }
 
@@ -45,7 +47,7 @@ fn block(text: &[u8]) -> Option<(Block<'_>, &[u8])> {
     let mut base64: Vec<u8> =
         body[5..body_len].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = BASE64.decode(&base64);
-    super::ffi::cleanse(&mut base64);
+    secret::overwrite(&mut base64);
     let der = der.ok()?;
     let whole =
         element(&der).is_some_and(|(element, rest)| element.tag == SEQUENCE && rest.is_empty());

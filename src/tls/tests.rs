@@ -222,6 +222,7 @@ impl Pki {
             release: Release::DEFAULT,
             log: log_level(b"1"),
             service: b"smtp".to_vec(),
+            jailed: false,
             certificates: Certificates::Pairs(vec![(
                 "RSA",
                 self.path("server.pem"),
