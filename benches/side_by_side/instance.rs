@@ -95,6 +95,7 @@ pub(crate) static SERVICES: &[Service] = &[
     service("policy", MANY, &[CHECKS, POLICY]),
     service("one-plain", 1, &[]),
     service("one-tls", 1, &[RSA]),
+    service("jail-tls", 1, &[RSA]),
     service("one-tables", 1, &[CHECKS, TABLES]),
     service("memory-plain", MANY, &[]),
     service("memory-tls", MANY, &[RSA]),
@@ -327,7 +328,8 @@ impl Instance {
     ) -> Outcome<()> {
         let port = self.port(variant, service.name)?;
         let name = &self.variants.get(variant).ok_or("no such variant")?.name;
-        writeln!(master, "127.0.0.1:{port} inet n - n - - smtpd-{name}")?;
+        let chroot = if service.name.starts_with("jail-") { "y" } else { "n" };
+        writeln!(master, "127.0.0.1:{port} inet n - {chroot} - - smtpd-{name}")?;
         writeln!(master, "  -o max_use={}", service.max_use)?;
         for setting in service.settings.iter().copied().flatten() {
             let setting = setting

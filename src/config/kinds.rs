@@ -113,30 +113,30 @@ impl Loader<'_, '_> {
             self.facts.note(row.name, &default)?;
             return Ok(default);
         }
-        let text = self.evaluated(row)?;
+        let text = self.dictionary.evaluated(row.name.as_bytes())?.unwrap_or_default();
         check_length(row, &text, "")?;
         self.facts.note(row.name, &text)?;
         Ok(text)
     }
 
     fn raw(&mut self, row: &Parameter) -> Result<Vec<u8>, Fatal> {
-        self.default_as_it_is(row);
+        if self.dictionary.raw(row.name.as_bytes()).is_none() {
+            self.dictionary.set_default(row.name, Cow::Borrowed(row.default.as_bytes()));
+        }
         let text = self.dictionary.raw(row.name.as_bytes()).unwrap_or_default().to_vec();
         check_length(row, &text, "(")?;
         Ok(text)
     }
 
     fn long(&mut self, row: &Parameter) -> Result<i64, Fatal> {
-        self.default_as_it_is(row);
-        let text = self.evaluated(row)?;
+        let text = self.dictionary.evaluated_or(row.name, row.default)?;
         let number = number(&text).map_err(|_| bad(row, "numerical", &text))?;
         check_range(row, number)?;
         Ok(number)
     }
 
     fn int(&mut self, row: &Parameter) -> Result<i32, Fatal> {
-        self.default_as_it_is(row);
-        let text = self.evaluated(row)?;
+        let text = self.dictionary.evaluated_or(row.name, row.default)?;
         let number = number(&text).ok().and_then(|number| i32::try_from(number).ok());
         let number = number.ok_or_else(|| bad(row, "numerical", &text))?;
         check_range(row, number.into())?;
@@ -144,9 +144,8 @@ impl Loader<'_, '_> {
     }
 
     fn truth(&mut self, row: &Parameter) -> Result<bool, Fatal> {
-        self.default_as_it_is(row);
-        let text = self.evaluated(row)?;
-        let truth = match text.as_slice() {
+        let text = self.dictionary.evaluated_or(row.name, row.default)?;
+        let truth = match &*text {
             text if text.eq_ignore_ascii_case(b"yes") => true,
             text if text.eq_ignore_ascii_case(b"no") => false,
             _ => return Err(bad(row, "boolean", &text)),
@@ -156,10 +155,13 @@ impl Loader<'_, '_> {
     }
 
     fn time(&mut self, row: &Parameter) -> Result<Duration, Fatal> {
-        let unit = self.dictionary.expanded(row.default.as_bytes())?;
-        let unit = unit.into_iter().find(u8::is_ascii_alphabetic).unwrap_or(b's');
-        self.default_as_it_is(row);
-        let text = self.evaluated(row)?;
+        let unit = if row.default.contains('$') {
+            Cow::Owned(self.dictionary.expanded(row.default.as_bytes())?)
+        } else {
+            Cow::Borrowed(row.default.as_bytes())
+        };
+        let unit = unit.iter().copied().find(u8::is_ascii_alphabetic).unwrap_or(b's');
+        let text = self.dictionary.evaluated_or(row.name, row.default)?;
         let seconds = seconds(&text, unit)
             .ok_or_else(|| fatal!("parameter {}: bad time value or unit: {}", row.name, text))?;
         if row.min != 0 && seconds < row.min {
@@ -169,16 +171,6 @@ impl Loader<'_, '_> {
             return Err(fatal!("invalid {}: {} (max {})", row.name, seconds, row.max));
         }
         Ok(Duration::from_secs(seconds.unsigned_abs()))
-    }
-
-    fn default_as_it_is(&mut self, row: &Parameter) {
-        if self.dictionary.raw(row.name.as_bytes()).is_none() {
-            self.dictionary.set_default(row.name, Cow::Borrowed(row.default.as_bytes()));
-        }
-    }
-
-    fn evaluated(&self, row: &Parameter) -> Result<Vec<u8>, Fatal> {
-        Ok(self.dictionary.evaluated(row.name.as_bytes())?.unwrap_or_default())
     }
 }
 

@@ -31,11 +31,13 @@ pub struct Dictionary {
 struct NameHasher(u64);
 
 impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            self.write_u64(word);
+    fn write(&mut self, mut bytes: &[u8]) {
+        while let Some((word, rest)) = bytes.split_first_chunk() {
+            self.write_u64(u64::from_ne_bytes(*word));
+            bytes = rest;
         }
+        let rest = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.write_u64(rest);
     }
 
     fn write_u64(&mut self, word: u64) {
@@ -112,6 +114,22 @@ impl Dictionary {
     pub fn set_default(&mut self, name: &'static str, text: Cow<'static, [u8]>) {
         let entry = Entry { text, set: false };
         self.entries.insert(Cow::Borrowed(name.as_bytes()), entry);
+    }
+
+    /// The text of `name`, expanded; where it has none, `default` becomes its text.
+    pub(super) fn evaluated_or(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+    ) -> Result<Cow<'static, [u8]>, Fatal> {
+        let missing = || Entry { text: Cow::Borrowed(default.as_bytes()), set: false };
+        let entry = self.entries.entry(Cow::Borrowed(name.as_bytes())).or_insert_with(missing);
+        let text = entry.text.clone();
+        if memchr::memchr(b'$', &text).is_none() {
+            Ok(text)
+        } else {
+            self.expanded(&text).map(Cow::Owned)
+        }
     }
 
     /// Takes `name` out, to be put back.
