@@ -9,7 +9,7 @@
 //! as in Postfix, which ignores what stands after `permit`. Tables are opened here, before the
 //! chroot; the lists that access tables give are compiled later and have none.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -166,13 +166,13 @@ impl SearchKey {
 /// The tables that lists name, each opened once.
 pub(crate) struct Tables<'t> {
     opener: &'t mut Opener,
-    maps: HashMap<Vec<u8>, Rc<Maps>>,
-    searches: HashMap<Vec<u8>, Rc<Search>>,
+    maps: BTreeMap<Vec<u8>, Rc<Maps>>,
+    searches: BTreeMap<Vec<u8>, Rc<Search>>,
 }
 
 impl<'t> Tables<'t> {
     pub(crate) fn new(opener: &'t mut Opener) -> Self {
-        Self { opener, maps: HashMap::new(), searches: HashMap::new() }
+        Self { opener, maps: BTreeMap::new(), searches: BTreeMap::new() }
     }
 
     /// Opens what a word of a list names. A malformed one is reported here and again when it is
@@ -283,7 +283,7 @@ fn search_order(word: &[u8], value: &[u8]) -> Option<Vec<SearchKey>> {
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
     pub(crate) texts: Vec<Vec<u8>>,
-    places: HashMap<Vec<u8>, usize>,
+    places: BTreeMap<Vec<u8>, usize>,
 }
 
 impl Classes {

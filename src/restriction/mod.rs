@@ -43,7 +43,7 @@ mod tests;
 mod unknown;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -227,7 +227,7 @@ pub struct Policy {
     pub(crate) classes: Vec<List>,
     pub(crate) class_names: Classes,
     /// Lists that stood in access tables.
-    pub(crate) entry_lists: RefCell<HashMap<Vec<u8>, Rc<List>>>,
+    pub(crate) entry_lists: RefCell<BTreeMap<Vec<u8>, Rc<List>>>,
     pub(crate) clients: Clients,
     pub(crate) listed: Listed,
     pub(crate) owners: Owners,
