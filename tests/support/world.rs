@@ -496,21 +496,32 @@ impl World {
 
     /// The log lines of one listener so far as a usual Postfix writes them, all of the same time. What
     /// a process says before its first client is left out: how many processes start is a matter of time.
+    /// What it says of that client before it has its name is not.
     pub(crate) fn usual_log(&self, at: usize, side: Side) -> Vec<String> {
         let mut log = self.lock();
         log.read_more(&self.dir.join("maillog"));
         let tag = format!("t{}/", port(at, side));
-        let entries = log.entries.iter().filter(|entry| entry.ident.starts_with(&tag));
         let line = |e: &Entry| format!("Nov 25 12:00:00 mx postfix/smtpd[{}]: {}", e.pid, e.text);
-        let mut serving = HashSet::new();
-        let of_clients = entries.filter(|entry| {
-            let begins = entry.text.starts_with("connect from");
-            if begins {
-                serving.insert(entry.pid.clone());
+        let mut before: HashMap<&str, Option<Vec<&Entry>>> = HashMap::new();
+        let mut lines = Vec::new();
+        for entry in log.entries.iter().filter(|entry| entry.ident.starts_with(&tag)) {
+            let waiting = before.entry(&entry.pid).or_insert_with(|| Some(Vec::new()));
+            match (entry.text.strip_prefix("connect from "), &mut *waiting) {
+                (_, None) => {}
+                (None, Some(waiting)) => {
+                    waiting.push(entry);
+                    continue;
+                }
+                (Some(client), Some(found)) => {
+                    let address = client.rsplit('[').next().unwrap_or(client).trim_end_matches(']');
+                    let of_it = found.iter().filter(|entry| entry.text.contains(address));
+                    lines.extend(of_it.map(|entry| line(entry)));
+                    *waiting = None;
+                }
             }
-            begins || serving.contains(&entry.pid)
-        });
-        of_clients.map(line).collect()
+            lines.push(line(entry));
+        }
+        lines
     }
 
     /// A file of the instance's directory.
