@@ -857,6 +857,8 @@ const TLS: &str = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n"
 /// Options, what stands in main.cf, and the libraries that are there after the first client.
 const LIBRARIES: &[(&[&str], &str, &[&str])] = &[
     (&[], "", &[]),
+    // Its defaults for key exchange depend on OpenSSL.
+    (&[], "smtpd_rs_dialect = 3.11", &[]),
     (&[], "smtpd_client_restrictions = check_client_access cidr:{{192.0.2.1 OK}}", &[]),
     (&[], "smtpd_client_restrictions = check_client_access pcre:{{/x/ OK}}", &["libpcre2-8"]),
     // In a jail they must be there before.

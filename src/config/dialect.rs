@@ -88,6 +88,13 @@ impl fmt::Display for Release {
     }
 }
 
+/// The number of OpenSSL 3.5, as it says it.
+pub const OPENSSL_3_5: i64 = 0x3050_0000;
+
+/// Defaults of tls_eecdh_auto_curves and tls_ffdhe_auto_groups with that OpenSSL
+/// ([`Change::GroupsOfOpenSsl`]).
+pub const GROUPS_OF_OPENSSL: [&str; 2] = ["?X25519MLKEM768:DEFAULT", ""];
+
 /// The first releases, oldest branch first.
 type Since = [Release];
 

@@ -28,6 +28,14 @@ pub fn load_openssl() -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Whether OpenSSL can be called without being loaded first.
+pub fn openssl_is_there() -> bool {
+    #[cfg(late_openssl)]
+    return openssl::LIBRARY.is_loaded();
+    #[cfg(not(late_openssl))]
+    true
+}
+
 /// Loads libpcre2-8, as [`load_openssl`] does OpenSSL.
 pub fn load_pcre2() -> Result<(), LoadError> {
     #[cfg(late_pcre2)]
@@ -247,6 +255,10 @@ mod loader {
                 panic!("NUL stands at the end of a name")
             };
             Self { name, functions, slots, loaded: OnceLock::new() }
+        }
+
+        pub(super) fn is_loaded(&self) -> bool {
+            self.loaded.get().is_some_and(Result::is_ok)
         }
 
         pub(super) fn load(&self) -> Result<(), LoadError> {

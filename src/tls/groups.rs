@@ -7,7 +7,7 @@ use openssl::ssl::{SslContext, SslContextBuilder, SslMethod};
 
 use super::ffi;
 use crate::config::Config;
-use crate::config::dialect::{Change, Release};
+use crate::config::dialect::{Change, GROUPS_OF_OPENSSL, OPENSSL_3_5, Release};
 use crate::stream::log_library_errors;
 use crate::text::split::{COMMA_SPACE, words};
 
@@ -28,12 +28,14 @@ const KNOWN: &[&[u8]] = &[
 const KNOWN_LATER: &[u8] = b"DEFAULT";
 const SEPARATORS: &[u8] = b", \t\r\n:";
 
-/// The groups that main.cf wants, and those that it would have if it said nothing.
+const PARAMETERS: [&str; 2] = ["tls_eecdh_auto_curves", "tls_ffdhe_auto_groups"];
+
+/// The groups that main.cf wants. Where it says nothing (`None`), it depends on OpenSSL, which is not
+/// there yet.
 #[derive(Debug, Clone)]
 pub(super) struct Groups {
     release: Release,
-    wanted: [Vec<u8>; 2],
-    default: [&'static str; 2],
+    wanted: [Option<Vec<u8>>; 2],
 }
 
 /// Why none could be set.
@@ -46,21 +48,37 @@ enum Problem {
 
 impl Groups {
     pub(super) fn of(config: &Config) -> Self {
-        let default = |name| config.release.default_of(name).unwrap_or_default();
-        Self {
-            release: config.release,
-            wanted: [config.tls_eecdh_auto_curves.clone(), config.tls_ffdhe_auto_groups.clone()],
-            default: [default("tls_eecdh_auto_curves"), default("tls_ffdhe_auto_groups")],
+        let [curves, groups] = PARAMETERS.map(|name| config.is_set(name));
+        let wanted = [
+            curves.then(|| config.tls_eecdh_auto_curves.clone()),
+            groups.then(|| config.tls_ffdhe_auto_groups.clone()),
+        ];
+        Self { release: config.release, wanted }
+    }
+
+    /// What Postfix has where main.cf says nothing.
+    fn default(&self, openssl_3_5: bool) -> [&'static [u8]; 2] {
+        if openssl_3_5 && self.release.does(Change::GroupsOfOpenSsl) {
+            return GROUPS_OF_OPENSSL.map(str::as_bytes);
         }
+        PARAMETERS.map(|name| self.release.default_of(name).unwrap_or_default().as_bytes())
+    }
+
+    /// What is wanted, with the defaults.
+    fn lists(&self, default: [&'static [u8]; 2]) -> [&[u8]; 2] {
+        let [curves, groups] = &self.wanted;
+        let [default_curves, default_groups] = default;
+        [curves.as_deref().unwrap_or(default_curves), groups.as_deref().unwrap_or(default_groups)]
     }
 
     /// Whether OpenSSL need not be asked whether there is anything to complain of.
     pub(super) fn are_plain(&self) -> bool {
         let does = |change| self.release.does(change);
-        if self.wanted.iter().all(Vec::is_empty) {
+        let lists = self.lists(self.default(true));
+        if lists.iter().all(|list| list.is_empty()) {
             return !does(Change::GroupsByName) || does(Change::NoGroupsNoWord);
         }
-        let mut names = self.wanted.iter().flat_map(|list| words(list, SEPARATORS));
+        let mut names = lists.iter().flat_map(|list| words(list, SEPARATORS));
         if does(Change::UnknownGroupsIgnored) {
             names.any(|name| KNOWN.contains(&name) || name == KNOWN_LATER)
         } else {
@@ -70,18 +88,19 @@ impl Groups {
 
     /// Tells OpenSSL.
     pub(super) fn set(&self, ctx: &mut SslContextBuilder) {
+        let default = self.default(openssl::version::number() >= OPENSSL_3_5);
+        let wanted = self.lists(default);
         if !self.release.does(Change::GroupsByName) {
-            return set_curves(ctx, &self.wanted[0]);
+            return set_curves(ctx, wanted[0]);
         }
-        if self.wanted.iter().all(Vec::is_empty) && self.release.does(Change::NoGroupsNoWord) {
+        if wanted.iter().all(|list| list.is_empty()) && self.release.does(Change::NoGroupsNoWord) {
             return;
         }
-        let default = self.default.map(|list| list.as_bytes().to_vec());
-        match self.try_list(ctx, "configured", &self.wanted) {
+        match self.try_list(ctx, "configured", wanted) {
             Ok(()) => return,
-            Err(Problem::NoGroup) if self.wanted != default => {
+            Err(Problem::NoGroup) if wanted != default => {
                 warning!("using Postfix default key exchange groups instead");
-                if self.try_list(ctx, "Postfix default", &default).is_ok() {
+                if self.try_list(ctx, "Postfix default", default).is_ok() {
                     return;
                 }
             }
@@ -94,7 +113,7 @@ impl Groups {
         &self,
         ctx: &mut SslContextBuilder,
         origin: &str,
-        lists: &[Vec<u8>; 2],
+        lists: [&[u8]; 2],
     ) -> Result<(), Problem> {
         let mut names = lists.iter().flat_map(|list| words(list, SEPARATORS)).peekable();
         if names.peek().is_none() {
@@ -151,6 +170,8 @@ fn set_curves(ctx: &mut SslContextBuilder, list: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::log::captured;
 
@@ -173,6 +194,21 @@ mod tests {
             let groups = Groups::of(&Config::of_text(&main_cf).unwrap());
             assert!(groups.are_plain(), "{release}");
         }
+    }
+
+    #[test]
+    fn defaults_of_3_11_depend_on_openssl() {
+        let lists = |main_cf: &str, openssl_3_5| {
+            let config = Config::of_text(&format!("smtpd_rs_dialect = 3.11\n{main_cf}")).unwrap();
+            let groups = Groups::of(&config);
+            let lists = groups.lists(groups.default(openssl_3_5)).map(String::from_utf8_lossy);
+            lists.map(Cow::into_owned)
+        };
+        let old = ["X25519 X448 prime256v1 secp384r1 secp521r1", "ffdhe2048 ffdhe3072"];
+        assert_eq!(lists("", false), old);
+        assert_eq!(lists("", true), ["?X25519MLKEM768:DEFAULT", ""]);
+        assert_eq!(lists("tls_eecdh_auto_curves = X448\n", false), ["X448", old[1]]);
+        assert_eq!(lists("tls_eecdh_auto_curves = X448\n", true), ["X448", ""]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::Switches;
 use super::files::File;
 use super::settings::{Certificates, Settings};
 use crate::config::Config;
+use crate::sys::late_libraries;
 
 /// So many authorities are the public, not one's own.
 const MANY_AUTHORITIES: usize = 20;
@@ -102,6 +103,9 @@ pub(crate) fn digest_length(name: &[u8]) -> Option<usize> {
 fn inside(parameter: &'static str, name: &[u8]) -> Vec<Inspected> {
     let file = File::read(name);
     let Ok(pem) = &file.bytes else { return Vec::new() };
+    if late_libraries::load_openssl().is_err() {
+        return Vec::new();
+    }
     let certificates = X509::stack_from_pem(pem).unwrap_or_default();
     super::ffi::clear_errors();
     let inspected = |certificate: &X509| {

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::super::dialect::{Change, Release};
+use super::super::dialect::{Change, GROUPS_OF_OPENSSL, OPENSSL_3_5, Release};
 use super::super::installed::{self, Installed};
 use super::super::main_cf::Dictionary;
 use super::Facts;
 use crate::log::Fatal;
+use crate::sys::late_libraries::{load_openssl, openssl_is_there};
 
 /// Paths and names that Postfix has compiled in, by distribution.
 pub(super) const OF_THE_BUILD: &[&str] = &[
@@ -97,13 +98,18 @@ impl Facts<'_> {
         if makedefs.is_empty() { Ok(None) } else { Ok(installed::built_with(makedefs, name)) }
     }
 
-    /// What Postfix has for groups of key exchange where its OpenSSL is 3.5 or newer.
+    /// What Postfix has for groups of key exchange where its OpenSSL is 3.5 or newer. The daemon loads
+    /// OpenSSL later, and chooses then (`tls/groups.rs`): here it is taken for a new one.
     pub(super) fn groups_of_openssl(&self, name: &str) -> Option<Vec<u8>> {
-        if !self.release.does(Change::GroupsOfOpenSsl) || openssl::version::number() < 0x3050_0000 {
+        if !self.release.does(Change::GroupsOfOpenSsl) {
             return None;
         }
-        let groups: &[u8] =
-            if name == "tls_eecdh_auto_curves" { b"?X25519MLKEM768:DEFAULT" } else { b"" };
-        Some(groups.to_vec())
+        let known = if self.thorough { load_openssl().is_ok() } else { openssl_is_there() };
+        if known && openssl::version::number() < OPENSSL_3_5 {
+            return None;
+        }
+        let [curves, groups] = GROUPS_OF_OPENSSL;
+        let default = if name == "tls_eecdh_auto_curves" { curves } else { groups };
+        Some(default.as_bytes().to_vec())
     }
 }
