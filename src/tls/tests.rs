@@ -313,7 +313,7 @@ impl Client {
 
     /// Shakes hands, reads what the server says, says goodbye. Gives what was read, or why there
     /// was no handshake; and whether the session went on from an earlier one.
-    fn talk(&self, socket: UnixStream) -> Result<(Vec<u8>, bool), String> {
+    fn talk(&self, socket: UnixStream) -> Talk {
         self.talk_as(socket, None)
     }
 

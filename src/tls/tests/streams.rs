@@ -119,19 +119,25 @@ fn what_came_in_clear_before_the_handshake_does_not_count() {
     });
 }
 
-#[test]
-fn a_second_handshake_on_a_stream_fails() {
-    let pki = Pki::new();
-    let server = pki.server();
+/// After its handshake a client is served so; what it heard.
+fn served(server: &TlsServer, serve: impl FnOnce(SmtpStream)) -> Talk {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let client = Client::tls13();
     thread::scope(|scope| {
         let talk = scope.spawn(|| client.talk(theirs));
         let mut stream = stream(ours);
         server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
+        serve(stream);
+        talk.join().unwrap()
+    })
+}
+
+#[test]
+fn a_second_handshake_on_a_stream_fails() {
+    let pki = Pki::new();
+    let server = pki.server();
+    let _ = served(&server, |mut stream| {
         assert_eq!(server.accept(&mut stream, NAMADDR, server.settings.log), Err(HandshakeFailed));
-        drop(stream);
-        let _ = talk.join().unwrap();
     });
 }
 
@@ -171,20 +177,14 @@ fn pending_sees_into_tls_and_never_waits() {
 #[test]
 fn a_client_that_took_too_long_can_still_be_told() {
     let pki = Pki::new();
-    let server = pki.server();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let client = Client::tls13();
-    thread::scope(|scope| {
-        let talk = scope.spawn(|| client.talk(theirs));
-        let mut stream = stream(ours);
-        server.accept(&mut stream, NAMADDR, server.settings.log).unwrap();
+    let heard = served(&pki.server(), |mut stream| {
         stream.be_patient(Patience::PerTransfer(Duration::ZERO));
         assert_eq!(stream.fill(), Err(StreamEnd::Timeout));
         stream.forget_end();
         stream.write(b"421 too late\r\n").unwrap();
         stream.close();
-        assert_eq!(talk.join().unwrap(), Ok((b"421 too late\r\n".to_vec(), false)));
     });
+    assert_eq!(heard, Ok((b"421 too late\r\n".to_vec(), false)));
 }
 
 #[test]
