@@ -398,6 +398,7 @@ fn play_all() -> Result<bool, Box<dyn Error>> {
         // On a busy machine a time limit may come first; what is wrong differs again.
         if complaints.iter().any(|lines| !lines.is_empty()) {
             say("the logs differ: the traffic is played once more");
+            complaints.concat().iter().for_each(|line| say(&format!("    {line}")));
             complaints = read_logs(&readers)?;
         }
         for (reader, complaints) in readers.iter().zip(&complaints) {
