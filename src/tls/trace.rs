@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::ipc::anvil::Anvil;
 use crate::sys::errno::error_text;
 use crate::sys::file::create_unique;
+use crate::sys::late_libraries;
 use crate::sys::time;
 
 /// As which client anvil(8) counts.
@@ -118,7 +119,8 @@ impl Trace {
 
 /// Whether OpenSSL can put messages into words; says so where `parameter` asks for it in vain.
 pub(super) fn is_possible(parameter: &str) -> bool {
-    let possible = ffi::can_trace();
+    // Only OpenSSL itself can tell.
+    let possible = late_libraries::load_openssl().is_ok() && ffi::can_trace();
     if !possible {
         warning!(
             "{}: ignoring \"trace\" log level: SSL_trace() is not available in this build",
