@@ -1,6 +1,7 @@
 //! A small master(8): starts one child with the descriptors that it expects, and keeps its log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::env;
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -24,9 +25,13 @@ pub(crate) struct Program {
     pub(crate) ours: bool,
 }
 
+/// Names the program to be tested, if it isn't the one that cargo builds for tests.
+pub(crate) const RELEASE: &str = "SMTPD_RS_BINARY";
+
 /// Ours, and the original where it is installed, in the release that ours speaks as.
 pub(crate) fn programs() -> Vec<Program> {
-    let ours = Program { path: env!("CARGO_BIN_EXE_smtpd-rs").into(), ours: true };
+    let ours = env::var_os(RELEASE).unwrap_or_else(|| env!("CARGO_BIN_EXE_smtpd-rs").into());
+    let ours = Program { path: ours.into(), ours: true };
     let original = Program { path: "/usr/lib/postfix/sbin/smtpd".into(), ours: false };
     let release = Command::new("postconf").args(["-dh", "mail_version"]).output();
     let speaks_alike = release.is_ok_and(|output| output.stdout.starts_with(b"3.7."));
