@@ -47,8 +47,8 @@ struct Held {
 impl HeldFile {
     /// Holds the file `path`; a file that is not there is none.
     pub fn hold(path: &Path) -> io::Result<Self> {
-        if let Some(file) = Held::without_links(path) {
-            return Ok(Self { held: vec![file], missing: None });
+        if let Some(file) = Self::without_links(path) {
+            return Ok(file);
         }
         let mut held = Vec::new();
         let end = follow(path, &mut held)?;
@@ -58,8 +58,8 @@ impl HeldFile {
 
     /// Holds the file `path`, or the place where it is to be.
     pub fn expect(path: &Path) -> io::Result<Self> {
-        if let Some(file) = Held::without_links(path) {
-            return Ok(Self { held: vec![file], missing: None });
+        if let Some(file) = Self::without_links(path) {
+            return Ok(file);
         }
         let mut held = Vec::new();
         let end = follow(path, &mut held)?;
@@ -71,6 +71,16 @@ impl HeldFile {
             Err(error) => return Err(error),
         }
         Ok(Self { held, missing: None })
+    }
+
+    /// Holds a file that is there, if no link is on the way to it. `None`, too, where the kernel can't
+    /// tell (before Linux 5.6).
+    fn without_links(path: &Path) -> Option<Self> {
+        // With O_NOFOLLOW a link at the end would be opened itself.
+        let flags = REFERENCE.difference(OFlag::O_NOFOLLOW);
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = Held::of(openat2(AT_FDCWD, path, how).ok()?).ok()?;
+        Some(Self { held: vec![file], missing: None })
     }
 
     /// When another file or other content came there; `None`: it is as it was.
@@ -145,15 +155,6 @@ impl Missing {
 impl Held {
     fn open(path: &Path) -> io::Result<Self> {
         Self::of(open(path, REFERENCE, Mode::empty())?)
-    }
-
-    /// A file that is there, if no link is on the way to it. `None`, too, where the kernel can't tell
-    /// (before Linux 5.6).
-    fn without_links(path: &Path) -> Option<Self> {
-        // With O_NOFOLLOW a link at the end would be opened itself.
-        let flags = REFERENCE.difference(OFlag::O_NOFOLLOW);
-        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        Self::of(openat2(AT_FDCWD, path, how).ok()?).ok()
     }
 
     fn of(fd: OwnedFd) -> io::Result<Self> {

@@ -147,7 +147,8 @@ mod tests {
     use super::*;
 
     /// As distributions have it.
-    const USUAL: &str = "#\n# OpenSSL example\nHOME\t= .\n #.include filename\nopenssl_conf = init\nconfig_diagnostics = 1\n\
+    const USUAL: &str = "#\n# OpenSSL example\nHOME\t= .\n #.include filename\n\
+                         openssl_conf = init\nconfig_diagnostics = 1\n\
                          [ new_oids ]\ntsa_policy1 = 1.2.3.4.1\n[init]\nproviders = provider_sect\n\
                          ssl_conf = ssl_sect\n[provider_sect]\ndefault = default_sect\n\
                          [default_sect]\n# activate = 1\n[ssl_sect]\nsystem_default = d\n[d]\n\
