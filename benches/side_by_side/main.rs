@@ -7,7 +7,7 @@
 //!
 //! Each kind of work is done for one smtpd after the other, several times in turn, and what
 //! their processes used is shown as the ratio of ours to theirs: seconds differ from machine to
-//! machine and from minute to minute, ratios hardly. `--only`: rows whose name contains this.
+//! machine and from minute to minute, ratios hardly. `--only`: the row of this name, or those whose name contains it.
 //! `--also`: one more smtpd. `--record`: write the result into `docs/benchmarks.md`, with a plot.
 //! `--strict`: fail where a goal is missed. `--count`: count instructions and system calls, with
 //! valgrind and strace, in place of time. `--index`: type of the indexed table (`hash`).
@@ -100,7 +100,10 @@ impl Options {
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
+        let one = |only: &str| ROWS.iter().any(|row| row.name == only);
+        self.only
+            .as_deref()
+            .is_none_or(|only| if one(only) { name == only } else { name.contains(only) })
     }
 
     /// Theirs, ours, and the others.
