@@ -44,7 +44,8 @@ pub mod admin;
 pub mod fuzz;
 
 use std::env;
-use std::process::ExitCode;
+
+use sys::start::ExitCode;
 
 /// Runs the program: the daemon, as master(8) starts it, or what an administrator asks for.
 pub fn main() -> ExitCode {

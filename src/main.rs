@@ -1,4 +1,4 @@
 //! The binary: see the library.
-fn main() -> std::process::ExitCode {
-    smtpd_rs::main()
-}
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
+
+smtpd_rs::start!(smtpd_rs::main);

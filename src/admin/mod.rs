@@ -14,9 +14,9 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
 
 use crate::sys::late_libraries;
+use crate::sys::start::ExitCode;
 
 /// The program's name, for people.
 pub(crate) const PROGRAM: &str = "smtpd-rs";
@@ -96,7 +96,10 @@ pub fn main() -> ExitCode {
     };
     let _ = words.next();
     let outcome = (verb.run)(&mut words);
-    outcome.unwrap_or_else(|trouble| explain(verb, &trouble))
+    let code = outcome.unwrap_or_else(|trouble| explain(verb, &trouble));
+    // Of a line that has not ended.
+    let _ = io::stdout().flush();
+    code
 }
 
 fn explain(verb: &Verb, trouble: &Trouble) -> ExitCode {

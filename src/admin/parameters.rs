@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
 
 use super::Trouble;
 use crate::config::{self, listing::Listing};
 use crate::log::{self, Fatal};
+use crate::sys::start::ExitCode;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\

@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -29,6 +29,7 @@ use crate::log::{self, Fatal};
 use crate::session::Smtpd;
 use crate::stream::Connection;
 use crate::sys::lock::LockFile;
+use crate::sys::start::ExitCode;
 use crate::sys::{descriptor, process, time, watchdog};
 
 /// What a child of master(8) does.

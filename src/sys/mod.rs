@@ -17,6 +17,7 @@ pub mod regex;
 pub mod resolver;
 pub mod secret;
 pub mod service_socket;
+pub mod start;
 pub mod time;
 pub mod users;
 pub mod watchdog;

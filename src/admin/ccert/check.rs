@@ -1,7 +1,6 @@
 //! `ccert check`: whether main.cf lets certificates do what they should.
 
 use std::collections::HashMap;
-use std::process::ExitCode;
 
 use lexopt::Parser;
 use serde_json::json;
@@ -12,6 +11,7 @@ use super::users::{Row, Users};
 use super::{digest_of, prints, tell};
 use crate::config::Config;
 use crate::identity::{day_of, entry};
+use crate::sys::start::ExitCode;
 use crate::sys::time;
 
 /// What `--help` prints.

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use lexopt::Parser;
 use serde_json::json;
@@ -16,6 +15,7 @@ use super::tell;
 use super::users::{Row, Users};
 use crate::config::Config;
 use crate::identity::{day_of, entry};
+use crate::sys::start::ExitCode;
 use crate::sys::time;
 
 /// What `--help` prints.

@@ -11,7 +11,6 @@ mod users;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use lexopt::Parser;
 use openssl::x509::X509Ref;
@@ -23,6 +22,7 @@ use self::options::{Options, usage};
 use self::users::Users;
 use super::{Trouble, need_openssl, print};
 use crate::config::Config;
+use crate::sys::start::ExitCode;
 
 struct Verb {
     name: &'static str,

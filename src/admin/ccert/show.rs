@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use lexopt::Parser;
@@ -15,6 +14,7 @@ use serde_json::json;
 use super::super::Trouble;
 use super::options::Options;
 use super::{make, prints, tell};
+use crate::sys::start::ExitCode;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\

@@ -19,7 +19,6 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use lexopt::ValueExt as _;
 
@@ -32,6 +31,7 @@ use crate::config::Source;
 use crate::config::compat::Level;
 use crate::log::{self, Fatal};
 use crate::sys::process;
+use crate::sys::start::ExitCode;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
