@@ -66,7 +66,7 @@ impl Release {
 
     /// The default of a parameter in this release; `None`: it is not read.
     pub fn default_of(self, name: &str) -> Option<&'static str> {
-        let row = TABLE.iter().find(|row| row.name == name)?;
+        let row = TABLE.get(name)?;
         let mut formers = DEFAULTS.iter().filter(|former| former.name == name);
         match formers.find_map(|former| former.in_release(self)) {
             None => Some(row.default),

@@ -229,10 +229,15 @@ pub fn number(text: &[u8]) -> Result<i64, NotANumber> {
 fn leading_number(text: &[u8]) -> Option<(i64, &[u8])> {
     let start = text.iter().position(|byte| !is_space(*byte))?;
     let text = &text[start..];
-    let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
+    let negative = text.first() == Some(&b'-');
+    let sign = usize::from(negative || text.first() == Some(&b'+'));
     let digits = text[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, rest) = text.split_at(sign + digits);
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let (digits, rest) = text[sign..].split_at(digits);
+    let (first, others) = digits.split_first()?;
+    let of = |digit: &u8| i64::from(*digit - b'0') * if negative { -1 } else { 1 };
+    let number = others
+        .iter()
+        .try_fold(of(first), |number, digit| number.checked_mul(10)?.checked_add(of(digit)))?;
     Some((number, rest))
 }
 

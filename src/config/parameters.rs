@@ -57,6 +57,19 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// The row of that name.
+    pub fn get(&self, name: &str) -> Option<Parameter> {
+        let mut rows = self.iter();
+        // Most names differ in length, which is known without a look at the texts.
+        while let Some(row) = rows.rows.as_slice().first() {
+            if usize::from(row.name) == name.len() && rows.texts.starts_with(name) {
+                break;
+            }
+            rows.skip_one()?;
+        }
+        rows.next()
+    }
+
     /// The rows.
     pub fn iter(&self) -> Rows {
         Rows { texts: self.texts, rows: self.rows.iter() }
@@ -71,6 +84,13 @@ pub struct Rows {
 }
 
 impl Rows {
+    fn skip_one(&mut self) -> Option<()> {
+        let Row { name, kind, default, .. } = self.rows.next()?;
+        let len = [name, kind, default].into_iter().map(|len| usize::from(*len)).sum();
+        self.texts = self.texts.get(len..)?;
+        Some(())
+    }
+
     fn text(&mut self, len: u16) -> Option<&'static str> {
         let (text, rest) = self.texts.split_at_checked(usize::from(len))?;
         self.texts = rest;

@@ -39,7 +39,7 @@ impl Accounts {
 
     /// The user of that name.
     pub fn user(&self, name: &[u8]) -> Option<Account> {
-        rows(&self.passwd).find(|row| row.name == name).map(Row::account).or_else(|| {
+        named(&self.passwd, name).find_map(|row| row.account()).or_else(|| {
             let user = User::from_name(std::str::from_utf8(name).ok()?).ok()??;
             Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
         })
@@ -47,13 +47,14 @@ impl Accounts {
 
     /// The first user that has the id.
     pub fn name_of_user(&self, uid: u32) -> Option<Vec<u8>> {
-        let local = rows(&self.passwd).find(|row| row.id == uid).map(|row| row.name.to_vec());
+        let local = rows(&self.passwd).find(|row| row.id() == Some(uid));
+        let local = local.map(|row| row.name.to_vec());
         local.or_else(|| Some(User::from_uid(Uid::from_raw(uid)).ok()??.name.into_bytes()))
     }
 
     /// The id of the group of that name.
     pub fn group(&self, name: &[u8]) -> Option<u32> {
-        rows(&self.group).find(|row| row.name == name).map(|row| row.id).or_else(|| {
+        named(&self.group, name).find_map(|row| row.id()).or_else(|| {
             let group = Group::from_name(std::str::from_utf8(name).ok()?).ok()??;
             Some(group.gid.as_raw())
         })
@@ -63,9 +64,11 @@ impl Accounts {
     pub fn groups_of(&self, user: &[u8], gid: u32) -> Vec<u32> {
         let mut groups = vec![gid];
         for row in rows(&self.group) {
-            let listed = words(row.next, b",").any(|member| member == user);
-            if listed && !groups.contains(&row.id) {
-                groups.push(row.id);
+            if !words(row.next, b",").any(|member| member == user) {
+                continue;
+            }
+            if let Some(id) = row.id().filter(|id| !groups.contains(id)) {
+                groups.push(id);
             }
         }
         groups
@@ -73,7 +76,8 @@ impl Accounts {
 
     /// The first group that has the id.
     pub fn name_of_group(&self, gid: u32) -> Option<Vec<u8>> {
-        let local = rows(&self.group).find(|row| row.id == gid).map(|row| row.name.to_vec());
+        let local = rows(&self.group).find(|row| row.id() == Some(gid));
+        let local = local.map(|row| row.name.to_vec());
         local.or_else(|| Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name.into_bytes()))
     }
 }
@@ -150,28 +154,47 @@ fn absent<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
 /// A line of either file: `name:password:id:…`.
 struct Row<'a> {
     name: &'a [u8],
-    id: u32,
+    /// Digits, as yet unread.
+    id: &'a [u8],
     /// passwd: the group id, group: the members.
     next: &'a [u8],
 }
 
 impl Row<'_> {
-    fn account(self) -> Account {
-        Account { uid: self.id, gid: number(self.next).unwrap_or(u32::MAX) }
+    /// `None`: the line is no row.
+    fn id(&self) -> Option<u32> {
+        number(self.id)
+    }
+
+    fn account(&self) -> Option<Account> {
+        Some(Account { uid: self.id()?, gid: number(self.next).unwrap_or(u32::MAX) })
     }
 }
 
 fn rows(text: &[u8]) -> impl Iterator<Item = Row<'_>> {
-    text.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let name = fields.next()?;
-        let _password = fields.next()?;
-        let id = number(fields.next()?)?;
-        let next = fields.next()?;
-        // `+` and `-` stand for NIS, in the files of old systems.
-        let plain = !matches!(name.first(), None | Some(b'+' | b'-' | b'#'));
-        plain.then_some(Row { name, id, next })
-    })
+    lines(text).filter_map(row)
+}
+
+/// Those of that name.
+fn named<'a>(text: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = Row<'a>> {
+    let wanted = |line: &&[u8]| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(b":"));
+    lines(text).filter(wanted).filter_map(row).filter(move |row| row.name == name)
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
+    let mut start = 0;
+    ends.map(move |end| text.get(std::mem::replace(&mut start, end + 1)..end).unwrap_or_default())
+}
+
+fn row(line: &[u8]) -> Option<Row<'_>> {
+    let mut fields = line.split(|byte| *byte == b':');
+    let name = fields.next()?;
+    let _password = fields.next()?;
+    let (id, next) = (fields.next()?, fields.next()?);
+    // `+` and `-` stand for NIS, in the files of old systems.
+    let plain = !matches!(name.first(), None | Some(b'+' | b'-' | b'#'));
+    plain.then_some(Row { name, id, next })
 }
 
 fn number(text: &[u8]) -> Option<u32> {

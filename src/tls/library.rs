@@ -114,28 +114,27 @@ fn loads_nothing(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]).all(|end| {
         let line = bytes.get(start..end).unwrap_or_default().trim_ascii_start();
         start = end + 1;
-        if line.is_empty() || line.starts_with(b"#") {
-            return true;
+        match line.first() {
+            None | Some(b'#') => true,
+            Some(b'[') => is_section(line),
+            Some(_) => is_harmless(line),
         }
-        let code = line.get(..memchr::memchr(b'#', line).unwrap_or(line.len())).unwrap_or_default();
-        let code = code.trim_ascii_end();
-        is_section(code) || is_harmless(code)
     })
 }
 
-fn is_section(code: &[u8]) -> bool {
-    code.starts_with(b"[") && code.ends_with(b"]")
+fn is_section(line: &[u8]) -> bool {
+    let code = line.get(..memchr::memchr(b'#', line).unwrap_or(line.len())).unwrap_or_default();
+    code.trim_ascii_end().ends_with(b"]")
 }
 
 /// `name = value`, `section::name = value`, `name.1 = value`
-fn is_harmless(code: &[u8]) -> bool {
-    let Some(end) = memchr::memchr(b'=', code) else { return false };
-    let name = code.get(..end).unwrap_or_default();
-    let name = name.rsplit(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+fn is_harmless(line: &[u8]) -> bool {
+    let plain = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-:".contains(byte);
+    let (name, rest) = line.split_at(line.iter().take_while(plain).count());
+    let name = memchr::memrchr(b':', name).map_or(name, |at| &name[at + 1..]);
     let bare = memchr::memrchr(b'.', name).map_or(name, |at| &name[..at]);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     !bare.is_empty()
-        && name.iter().all(plain)
+        && rest.trim_ascii_start().starts_with(b"=")
         && !UNUSUAL.iter().any(|unusual| bare.eq_ignore_ascii_case(unusual))
 }
 

@@ -44,8 +44,10 @@ fn block(text: &[u8]) -> Option<(Block<'_>, &[u8])> {
     let (label, body) = text.split_at(label_len);
     let end = [b"-----END ", label, b"-----"].concat();
     let body_len = memchr::memmem::find(body, &end)?;
-    let mut base64: Vec<u8> =
-        body[5..body_len].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let mut base64 = Vec::with_capacity(body_len);
+    body[5..body_len]
+        .split(|byte| *byte == b'\n')
+        .for_each(|line| base64.extend(line.trim_ascii()));
     let der = BASE64.decode(&base64);
     secret::overwrite(&mut base64);
     let der = der.ok()?;
