@@ -32,6 +32,12 @@ fn main() {
         // Where the resolver is not in the C library itself (before glibc 2.34); else not loaded.
         tell("rustc-link-lib=dylib=resolv");
     }
+    if gnu && openssl_built_in && target("ARCH") == "x86_64" {
+        // libcrypto asks the processor what it can do before main (crypto/x86_64cpuid.pl), a dozen
+        // questions that each leave a virtual machine; it asks again when it is first used. So the
+        // program has no function of that kind: the linker takes a name that is nowhere for none.
+        tell("rustc-link-arg-bins=-Wl,-init=none_before_main");
+    }
     if gnu && !openssl_built_in && !late {
         // Most of the names that are looked up at a start are libcrypto's: it comes first.
         tell("rustc-link-lib=dylib=crypto");
