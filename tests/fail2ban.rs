@@ -62,6 +62,12 @@ fn failed_logins_are_attacks_and_nothing_else_is() {
         ),
         (
             format!(
+                "postfix/smtpd[9]: warning: x.test[192.0.2.7]: {failed} certificate is nobody's, {unknown}"
+            ),
+            true,
+        ),
+        (
+            format!(
                 "postfix/smtpd[9]: warning: unknown[2001:db8::7]: {failed} no certificate, {unknown}"
             ),
             true,

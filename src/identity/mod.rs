@@ -74,7 +74,6 @@ impl Condition {
 pub struct Users {
     users: Maps,
     authorization: Maps,
-    utf8: bool,
 }
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -92,7 +91,6 @@ impl Users {
                 "smtpd_tls_ccert_authzid_maps",
                 &config.smtpd_tls_ccert_authzid_maps,
             )?,
-            utf8: config.smtputf8_enable,
         }))
     }
 
@@ -130,15 +128,16 @@ impl Users {
         Ok(None)
     }
 
-    /// Whether `user` may act as `identity` (smtpd_tls_ccert_authzid_maps: identities by user).
-    pub fn may_act_as(&self, user: &[u8], identity: &[u8]) -> Result<bool, TableError> {
+    /// As whom `user` acts who wants to act as `identity` (smtpd_tls_ccert_authzid_maps: identities
+    /// by user), in the table's words; `None`: not as that.
+    pub fn acts_as(&self, user: &[u8], identity: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
         if user == identity {
-            return Ok(true);
+            return Ok(Some(user.to_vec()));
         }
         let found = self.authorization.find(user)?;
         let allowed = found.map(|found| found.value).unwrap_or_default();
-        let fold = |text: &[u8]| crate::text::fold::fold(text, self.utf8);
-        Ok(words(&allowed, COMMA_SPACE).any(|word| fold(word) == fold(identity)))
+        let mut words = words(&allowed, COMMA_SPACE);
+        Ok(words.find(|word| word.eq_ignore_ascii_case(identity)).map(<[u8]>::to_vec))
     }
 }
 
@@ -299,9 +298,14 @@ mod tests {
             "smtpd_tls_ccert_user_maps = static:x\n\
              smtpd_tls_ccert_authzid_maps = inline:{ {alice = sales, Info} }",
         );
-        assert_eq!(users.may_act_as(b"alice", b"alice"), Ok(true));
-        assert_eq!(users.may_act_as(b"alice", b"info"), Ok(true));
-        assert_eq!(users.may_act_as(b"alice", b"bob"), Ok(false));
-        assert_eq!(users.may_act_as(b"bob", b"sales"), Ok(false));
+        let acts_as = |user: &str, identity: &str| {
+            let user = users.acts_as(user.as_bytes(), identity.as_bytes()).unwrap();
+            user.map(|user| String::from_utf8(user).unwrap())
+        };
+        assert_eq!(acts_as("alice", "alice").as_deref(), Some("alice"));
+        assert_eq!(acts_as("alice", "INFO").as_deref(), Some("Info"));
+        for (user, other) in [("alice", "bob"), ("alice", "\u{17f}ales"), ("bob", "sales")] {
+            assert_eq!(acts_as(user, other), None, "{user} {other}");
+        }
     }
 }

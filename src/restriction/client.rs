@@ -93,13 +93,10 @@ impl Clients {
         if !self.config.has_logins() && !self.config.does(Change::XclientLoginPermits) {
             return Ok(false);
         }
-        match (facts.login, facts.login_unknown) {
-            (None, Some(error)) => Err(error),
-            (login, _) => Ok(login.is_some_and(|login| {
-                !login.method.eq_ignore_ascii_case(b"anonymous")
-                    && (!login.implicit || self.config.smtpd_tls_ccert_authenticates)
-            })),
-        }
+        Ok(facts.login()?.is_some_and(|login| {
+            !login.method.eq_ignore_ascii_case(b"anonymous")
+                && (!login.implicit || self.config.smtpd_tls_ccert_authenticates)
+        }))
     }
 }
 
@@ -166,7 +163,7 @@ pub(crate) fn check_sasl_access(e: &mut Eval<'_>, at: &At<'_>, argument: &Argume
         warning!("restriction `check_sasl_access' ignored: no SASL support");
         return Ok(Verdict::Dunno);
     }
-    let Some(login) = e.facts.login.filter(|login| !login.username.is_empty()) else {
+    let Some(login) = e.facts.login()?.filter(|login| !login.username.is_empty()) else {
         return Ok(Verdict::Dunno);
     };
     let name = printable(&login.username, b'_', e.policy.config.smtputf8_enable);

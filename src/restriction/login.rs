@@ -54,14 +54,15 @@ pub(crate) fn reject_unauthenticated_sender_login_mismatch(
     if e.facts.login.is_some() || owners(e, sender)?.is_none() {
         return Ok(Verdict::Dunno);
     }
+    // It may be the owner's certificate.
+    e.facts.login()?;
     let text = fill!("<{}>: Sender address rejected: not logged in", sender);
     e.reject(ErrorClass::Policy, 553, b"5.7.1", &text)
 }
 
 fn owned_by_login(e: &mut Eval<'_>, unowned: Unowned) -> Outcome {
-    let (Some(sender), Some(login)) = (sender(e), e.facts.login) else {
-        return Ok(Verdict::Dunno);
-    };
+    let Some(sender) = sender(e) else { return Ok(Verdict::Dunno) };
+    let Some(login) = e.facts.login()? else { return Ok(Verdict::Dunno) };
     let owns = match owners(e, sender)? {
         None if unowned == Unowned::Allowed => return Ok(Verdict::Dunno),
         None => false,

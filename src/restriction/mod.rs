@@ -108,6 +108,16 @@ pub struct Facts<'a> {
     pub smtputf8: bool,
 }
 
+impl<'a> Facts<'a> {
+    /// Who logged in; an error where a certificate may be somebody's, and nobody can say whose.
+    pub(crate) fn login(&self) -> Result<Option<&'a Login>, TableError> {
+        match (self.login, self.login_unknown) {
+            (None, Some(error)) => Err(error),
+            (login, _) => Ok(login),
+        }
+    }
+}
+
 /// A refusal: the reply is complete, and has been logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

@@ -13,7 +13,6 @@ use super::{About, Session, Stop};
 use crate::identity::{Condition, Entry, Identity};
 use crate::mail::client::{ErrorClass, Login};
 use crate::table::TableError;
-use crate::text::printable::printable;
 
 /// The mechanism.
 const EXTERNAL: &str = "EXTERNAL";
@@ -64,7 +63,7 @@ pub(crate) fn auth(s: &mut Session<'_>, args: &Args) -> Answer {
             Some(ErrorClass::Policy),
         ));
     }
-    if s.config().stand_alone || !s.may_log_in() || s.discard.has(Keyword::Auth) {
+    if s.config().stand_alone || !s.may_try() || s.discard.has(Keyword::Auth) {
         return protocol!("503 5.5.1 Error: authentication not enabled");
     }
     if s.mail.is_some() {
@@ -86,7 +85,23 @@ pub(crate) fn auth(s: &mut Session<'_>, args: &Args) -> Answer {
     }
 }
 
+fn is_external(mechanism: &[u8]) -> bool {
+    mechanism.eq_ignore_ascii_case(EXTERNAL.as_bytes())
+}
+
+/// A name that a client gives, as it may stand in a line of the log between words of ours.
+fn one_word(name: &[u8]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "@._-+/".contains(c);
+    let name = String::from_utf8_lossy(&name[..name.len().min(LOGGED)]);
+    name.chars().map(|c| if plain(c) { c } else { '?' }).collect()
+}
+
 impl Session<'_> {
+    /// Whether AUTH is heard: where certificates are users, those of nobody fail in the log.
+    fn may_try(&self) -> bool {
+        self.who.tls.is_some() && self.server.users.is_some()
+    }
+
     /// Whether AUTH is announced: the client's certificate is somebody's.
     pub(crate) fn may_log_in(&self) -> bool {
         self.who.tls.is_some() && self.who.identity != Identity::Nobody
@@ -102,6 +117,9 @@ impl Session<'_> {
         if let Some(hints) = &self.server.hints {
             hints.log(tls, &self.who.identity, &client.namaddr);
         }
+        if self.forgets_login() {
+            self.who.login = None;
+        }
         if let Identity::User(entry) = &self.who.identity {
             self.who.login = Some(Login {
                 method: EXTERNAL.into(),
@@ -111,13 +129,20 @@ impl Session<'_> {
         }
     }
 
+    /// Whether a handshake ends a login from before it, that of XCLIENT: where a client could have
+    /// logged in without TLS, as Postfix, and where its certificate says who it is.
+    fn forgets_login(&self) -> bool {
+        let config = self.config();
+        self.server.users.is_some() || config.smtpd_sasl_auth_enable && !config.smtpd_tls_auth_only
+    }
+
     /// The user who may log in. What the client does wrong in the dialogue is a [`Stop`].
     fn log_in(
         &mut self,
         mechanism: &[u8],
         initial: Option<&[u8]>,
     ) -> Result<Result<Vec<u8>, Failure>, Stop> {
-        if !mechanism.eq_ignore_ascii_case(EXTERNAL.as_bytes()) {
+        if !is_external(mechanism) {
             return Ok(Err(Failure::of("Invalid authentication mechanism")));
         }
         let (response, kind) = match initial {
@@ -153,8 +178,10 @@ impl Session<'_> {
     /// The login of who wants to act as `wanted`; empty: as whom the certificate says.
     fn user_as(&self, wanted: &[u8]) -> Result<Vec<u8>, Failure> {
         let Some(users) = &self.server.users else { return Err(Failure::of("no certificate")) };
+        let shown = self.who.tls.as_ref().is_some_and(|tls| tls.has_certificate);
         let entry = match &self.who.identity {
             Identity::User(entry) => entry,
+            Identity::Nobody if shown => return Err(Failure::of("certificate is nobody's")),
             Identity::Nobody => return Err(Failure::of("no certificate")),
             Identity::Unknown(error) => return Err(Failure::of_table(*error)),
             Identity::Refused(entry, condition) => {
@@ -165,12 +192,10 @@ impl Session<'_> {
         if wanted.is_empty() {
             return Ok(entry.user.clone());
         }
-        let wanted = printable(wanted, b'?', self.config().smtputf8_enable);
-        match users.may_act_as(&entry.user, &wanted) {
-            Ok(true) => Ok(wanted),
-            Ok(false) => {
-                let wanted = &wanted[..wanted.len().min(LOGGED)];
-                let reason = fill!("certificate does not allow to act as {}", wanted);
+        match users.acts_as(&entry.user, wanted) {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => {
+                let reason = fill!("certificate does not allow to act as {}", one_word(wanted));
                 Err(Failure::of_user(entry, reason))
             }
             Err(error) => Err(Failure::of_table(error)),
@@ -198,6 +223,9 @@ impl Session<'_> {
     }
 
     fn shown(&self, mechanism: &[u8]) -> Vec<u8> {
+        if is_external(mechanism) {
+            return EXTERNAL.into();
+        }
         mechanism[..mechanism.len().min(LOGGED)].to_vec()
     }
 
