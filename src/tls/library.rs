@@ -127,15 +127,20 @@ fn is_section(line: &[u8]) -> bool {
     code.trim_ascii_end().ends_with(b"]")
 }
 
-/// `name = value`, `section::name = value`, `name.1 = value`
+/// `name = value`, `section::name = value`, `name.1 = value`, `1.name = value`
 fn is_harmless(line: &[u8]) -> bool {
     let plain = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-:".contains(byte);
     let (name, rest) = line.split_at(line.iter().take_while(plain).count());
     let name = memchr::memrchr(b':', name).map_or(name, |at| &name[at + 1..]);
-    let bare = memchr::memrchr(b'.', name).map_or(name, |at| &name[..at]);
-    !bare.is_empty()
+    // OpenSSL leaves out what stands before a dot, or behind it, as the section is; one that begins with
+    // a dot (`.include`) is an order.
+    !name.is_empty()
         && rest.trim_ascii_start().starts_with(b"=")
-        && !UNUSUAL.iter().any(|unusual| bare.eq_ignore_ascii_case(unusual))
+        && name.split(|byte| *byte == b'.').all(|part| !part.is_empty() && !is_unusual(part))
+}
+
+fn is_unusual(part: &[u8]) -> bool {
+    UNUSUAL.iter().any(|unusual| part.eq_ignore_ascii_case(unusual))
 }
 
 #[cfg(test)]
@@ -169,6 +174,13 @@ mod tests {
             "engines = e",
             "engines.1 = e",
             "init::engines = e",
+            "1.activate = 1",
+            "x.module = /usr/lib/x.so",
+            "a.identity.b = x",
+            ".include.x = /etc/x",
+            ".includefoo.x = /etc/x",
+            "s::.include.x = /etc/x",
+            ".pragma.x = includedir:/etc/x",
             "module = /usr/lib/x.so",
             "activate=1",
             "Activate = yes",

@@ -62,8 +62,10 @@ impl Names {
     fn find(&self, name: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
         let mut key = name;
         loop {
-            if let Some(found) = self.maps.find(key)? {
-                return decode(found.table.name(), key, &found.value).map(Some);
+            if let Some(mut found) = self.maps.find(key)? {
+                let pem = decode(found.table.name(), key, &found.value);
+                secret::overwrite(&mut found.value);
+                return pem.map(Some);
             }
             let Some(dot) = key.iter().skip(1).position(|byte| *byte == b'.') else {
                 return Ok(None);
@@ -80,7 +82,8 @@ fn decode(table: &[u8], key: &[u8], value: &[u8]) -> Result<Vec<u8>, TableError>
         return Err(TableError::Config);
     };
     // As Postfix: a text ends at its first NUL.
-    if let Some(end) = pem.iter().position(|byte| *byte == 0) {
+    if let Some(end) = memchr::memchr(0, &pem) {
+        secret::overwrite(&mut pem[end..]);
         pem.truncate(end);
     }
     Ok(pem)

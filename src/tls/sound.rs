@@ -24,36 +24,75 @@ impl Drop for Block<'_> {
     }
 }
 
+/// Longer lines of base64 are unusual (RFC 7468 has 64, RFC 2045 has 76).
+const LONGEST_LINE: usize = 76;
+
 /// The objects of a PEM file; `None` for anything unusual.
 fn blocks(pem: &[u8]) -> Option<Vec<Block<'_>>> {
     let mut found = Vec::new();
-    let mut rest = pem;
-    while let Some(at) = memchr::memmem::find(rest, b"-----BEGIN ") {
-        if at > 0 && rest[at - 1] != b'\n' {
+    if memchr::memchr(0, pem).is_some() {
+        return None;
+    }
+    let mut lines = pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    while let Some(line) = lines.next() {
+        if let Some(label) = marked(line, b"-----BEGIN ") {
+            found.push(Block { label, der: body(&mut lines, label)? });
+        } else if memchr::memmem::find(line, b"-----").is_some() {
             return None;
         }
-        let (block, after) = block(&rest[at + 11..])?;
-        found.push(block);
-        rest = after;
     }
     Some(found)
 }
 
-fn block(text: &[u8]) -> Option<(Block<'_>, &[u8])> {
-    let label_len = memchr::memmem::find(text, b"-----")?;
-    let (label, body) = text.split_at(label_len);
-    let end = [b"-----END ", label, b"-----"].concat();
-    let body_len = memchr::memmem::find(body, &end)?;
-    let mut base64 = Vec::with_capacity(body_len);
-    body[5..body_len]
-        .split(|byte| *byte == b'\n')
-        .for_each(|line| base64.extend(line.trim_ascii()));
-    let der = BASE64.decode(&base64);
+/// The label of a line that is a mark and nothing else.
+fn marked<'a>(line: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let label = line.strip_prefix(mark)?.strip_suffix(b"-----")?;
+    (!label.is_empty() && !label.contains(&b'-')).then_some(label)
+}
+
+/// What the lines up to the end of the object say.
+fn body<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, label: &[u8]) -> Option<Vec<u8>> {
+    let mut base64 = Vec::new();
+    let ended = loop {
+        match lines.next() {
+            Some(line) if marked(line, b"-----END ") == Some(label) => break true,
+            Some(line) if !line.is_empty() && line.len() <= LONGEST_LINE => add(&mut base64, line),
+            _ => break false,
+        }
+    };
+    let der = ended.then(|| decode(&base64)).flatten();
     secret::overwrite(&mut base64);
-    let der = der.ok()?;
-    let whole =
-        element(&der).is_some_and(|(element, rest)| element.tag == SEQUENCE && rest.is_empty());
-    whole.then_some((Block { label, der }, &body[body_len + end.len()..]))
+    der
+}
+
+/// Extends a secret; where it moves, nothing stays behind.
+fn add(secret: &mut Vec<u8>, more: &[u8]) {
+    if secret.capacity() - secret.len() < more.len() {
+        let mut moved = Vec::with_capacity((secret.capacity() + more.len()) * 2);
+        moved.extend_from_slice(secret);
+        secret::overwrite(secret);
+        *secret = moved;
+    }
+    secret.extend_from_slice(more);
+}
+
+/// An object of DER in base64.
+fn decode(base64: &[u8]) -> Option<Vec<u8>> {
+    let mut der = vec![0; BASE64.decode_len(base64.len()).ok()?];
+    let len = BASE64.decode_mut(base64, &mut der).ok();
+    let is_whole = |der: &[u8]| {
+        element(der).is_some_and(|(element, rest)| element.tag == SEQUENCE && rest.is_empty())
+    };
+    match len {
+        Some(len) if is_whole(&der[..len]) => {
+            der.truncate(len);
+            Some(der)
+        }
+        _ => {
+            secret::overwrite(&mut der);
+            None
+        }
+    }
 }
 
 const INTEGER: u8 = 0x02;
@@ -383,6 +422,34 @@ mod tests {
             assert!(!Chains::default().prove_chain(&[&both[..len]]), "{len}");
         }
         assert!(Chains::default().prove_chain(&[&both[..whole]]));
+    }
+
+    #[test]
+    fn a_file_that_openssl_would_not_read_is_not_proven() {
+        let key = PKey::from_ec_key(ec(Nid::X9_62_PRIME256V1)).unwrap();
+        let pem = String::from_utf8(certificate(&key)).unwrap();
+        assert!(certificates(pem.as_bytes()));
+        assert!(certificates(format!("subject=x\n{pem}\nissuer=y\n{pem}").as_bytes()));
+        assert!(certificates(pem.replace('\n', "\r\n").as_bytes()));
+        let (end, begin) = ("-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----");
+        for wrong in [
+            format!("{begin}END CERTIFICATE-----"),
+            "-----BEGIN X------END X-----".to_owned(),
+            "-----BEGIN X---------END X-----\n".to_owned(),
+            format!("{begin}\n{end}\n"),
+            pem.trim_end().repeat(2),
+            pem.replace(&format!("\n{end}"), end),
+            pem.replace(end, &format!(" {end}")),
+            pem.replace(end, &format!("{end} x")),
+            pem.replace(&format!("{begin}\n"), begin),
+            pem.replace(&format!("{begin}\n"), &format!("{begin}\n\n")),
+            pem.replace(&format!("{begin}\n"), &format!("{begin}\n\x0c")),
+            pem.replace(begin, &format!("x{begin}")),
+            format!("\0\n{pem}"),
+            format!("{pem}{end}\n"),
+        ] {
+            assert!(!certificates(wrong.as_bytes()), "{wrong:?}");
+        }
     }
 
     #[test]
