@@ -4,6 +4,7 @@
 
 use std::io;
 
+use openssl::error::ErrorStack;
 use openssl::ssl::{Error, ErrorCode, SslStream};
 
 use super::TimedFd;
@@ -21,7 +22,7 @@ pub(super) fn read(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<
 
 fn read_some(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize> {
     loop {
-        match tls.ssl_read(room) {
+        match fresh(tls).ssl_read(room) {
             Ok(len) => {
                 show(tls, "Read", room.get(..len));
                 return Ok(len);
@@ -34,7 +35,7 @@ fn read_some(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> io::Result<usize>
 
 /// Reads what there is now; 0 where there is nothing, or the end.
 pub(super) fn read_now(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> usize {
-    let len = tls.ssl_read(room).unwrap_or(0);
+    let len = fresh(tls).ssl_read(room).unwrap_or(0);
     show(tls, "Read", room.get(..len));
     len
 }
@@ -43,7 +44,7 @@ pub(super) fn read_now(tls: &mut SslStream<TimedFd>, room: &mut [u8]) -> usize {
 pub(super) fn write_all(tls: &mut SslStream<TimedFd>, mut bytes: &[u8]) -> io::Result<()> {
     show(tls, "Write", Some(bytes));
     while !bytes.is_empty() {
-        match tls.ssl_write(bytes) {
+        match fresh(tls).ssl_write(bytes) {
             Ok(len) => bytes = &bytes[len..],
             Err(error) if is_end(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
             Err(error) => wait(tls, error)?,
@@ -67,7 +68,7 @@ fn show(tls: &SslStream<TimedFd>, what: &str, bytes: Option<&[u8]>) {
 pub(super) fn say_goodbye(tls: &mut SslStream<TimedFd>, await_close: bool) -> io::Result<()> {
     // The first call sends our goodbye, a second waits for the client's.
     for _ in 0..=usize::from(await_close) {
-        while let Err(error) = tls.shutdown() {
+        while let Err(error) = fresh(tls).shutdown() {
             if is_end(&error) {
                 return Ok(());
             }
@@ -75,6 +76,13 @@ pub(super) fn say_goodbye(tls: &mut SslStream<TimedFd>, await_close: bool) -> io
         }
     }
     Ok(())
+}
+
+/// The connection, where nothing of before can be taken for an error of what comes: OpenSSL leaves errors
+/// behind that did not end a handshake, such as a signature of the client's certificate that is wrong.
+fn fresh(tls: &mut SslStream<TimedFd>) -> &mut SslStream<TimedFd> {
+    drop(ErrorStack::get());
+    tls
 }
 
 /// The client is gone, or said goodbye.

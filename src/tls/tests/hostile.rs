@@ -126,3 +126,27 @@ fn the_level_of_a_client_counts_for_its_handshake_only() {
         assert!(log.len() >= lines && (lines > 1 || log.len() == lines), "{log:?}");
     }
 }
+
+#[test]
+fn what_a_wrong_certificate_leaves_in_openssl_ends_no_session() {
+    let (pki, same_name) = (Pki::new(), Pki::new());
+    // Its signature is wrong: by the issuer's name it is of ours.
+    let client = Client::with_certificate(&same_name.client(&Shape::of("x")));
+    let server = TlsServer::with(pki.asking(), None, Box::new(FakeTlsmgr::default())).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    thread::scope(|scope| {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            let tls = Ssl::new(&client.context).unwrap().connect(theirs).unwrap();
+            let _ = wait.recv();
+            drop(tls);
+        });
+        let mut stream = stream(ours);
+        assert!(!server.accept(&mut stream, NAMADDR, server.settings.log).unwrap().trusted);
+        stream.be_patient(Patience::PerTransfer(Duration::from_millis(10)));
+        // The client says nothing: that is no error of TLS.
+        assert_eq!(stream.read_line(&mut Vec::new(), 99), Err(StreamEnd::Timeout));
+        drop(done);
+        stream.close();
+    });
+}
