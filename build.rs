@@ -6,7 +6,11 @@ use std::process::Command;
 
 fn main() {
     tell("rerun-if-changed=build.rs");
-    let set = |name: &str| env::var_os(name).is_some();
+    let prefix = env::var("TARGET").unwrap_or_default().to_uppercase().replace('-', "_");
+    // As openssl-sys: one for the target comes first.
+    let set = |name: &str| {
+        [name.to_owned(), format!("{prefix}_{name}")].iter().any(|name| env::var_os(name).is_some())
+    };
     let target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     let version = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     // As openssl-sys says it: 3020000f, hexadecimal. None: it is no OpenSSL.
@@ -27,10 +31,6 @@ fn main() {
         // The unwinder from GCC's static library, which only panics need: a library less to load
         // at each start. It stands before the shared one, which is then not needed.
         tell("rustc-link-lib=static:-bundle=gcc_eh");
-    }
-    if gnu {
-        // Where the resolver is not in the C library itself (before glibc 2.34); else not loaded.
-        tell("rustc-link-lib=dylib=resolv");
     }
     if gnu && openssl_built_in && target("ARCH") == "x86_64" {
         // libcrypto asks the processor what it can do before main (crypto/x86_64cpuid.pl), a dozen

@@ -66,11 +66,15 @@ pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// So many descriptors can come with a message (`SCM_MAX_FD` of the kernel): with less room, some would
+/// be ours without our knowing.
+const MOST_SENT: usize = 253;
+
 /// Receives a descriptor that comes with one byte (`SCM_RIGHTS`).
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut byte = [0u8];
     let mut place = [IoSliceMut::new(&mut byte)];
-    let mut control = nix::cmsg_space!([RawFd; 4]);
+    let mut control = nix::cmsg_space!([RawFd; MOST_SENT]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut place, Some(&mut control), flags)?;
     let mut first = None;
@@ -123,5 +127,22 @@ mod tests {
     fn closed_numbers_are_seen() {
         assert!(are_open(0..3));
         assert!(!are_open(0..500));
+    }
+
+    #[test]
+    fn of_many_descriptors_one_is_kept() {
+        for count in [1, 5, 253] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (mut client, passed) = UnixStream::pair().unwrap();
+            let sent = vec![passed.as_raw_fd(); count];
+            let control = [ControlMessage::ScmRights(&sent)];
+            let byte = [IoSlice::new(b"x")];
+            sendmsg::<()>(theirs.as_raw_fd(), &byte, &control, MsgFlags::empty(), None).unwrap();
+            drop(passed);
+            drop(receive(ours.as_fd()).unwrap());
+            // All are closed, so this is the end.
+            client.set_nonblocking(true).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0, "{count}");
+        }
     }
 }

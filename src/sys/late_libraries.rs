@@ -62,9 +62,9 @@ macro_rules! library {
         fn slots() -> *mut super::loader::Slot {
             unsafe extern "C" {
                 #[link_name = $slots]
-                static mut SLOTS: super::loader::Slot;
+                static mut SLOTS: [super::loader::Slot; [$(stringify!($function)),*].len()];
             }
-            &raw mut SLOTS
+            (&raw mut SLOTS).cast()
         }
 
         extern "C" fn load() {

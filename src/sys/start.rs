@@ -4,10 +4,11 @@
 //! bad address, and gives signals a stack) takes a tenth of the instructions of a start, and ends in words that
 //! nobody reads: master(8) logs the signal. So `main` is C's, with what the program counts on.
 
-use std::fs::OpenOptions;
-use std::os::fd::{AsRawFd as _, IntoRawFd as _, RawFd};
+use std::os::fd::{IntoRawFd as _, RawFd};
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::Mode;
 
 use super::descriptor;
 
@@ -43,7 +44,8 @@ impl From<ExitCode> for std::process::ExitCode {
 /// The standard streams.
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
-/// Before anything else: standard streams are open, lest another file take their place, and a stream whose
+/// Before anything else: standard streams are open, lest another file take their place (without /dev/null
+/// there is no going on), and a stream whose
 /// reader is gone gives an error instead of death by SIGPIPE.
 pub fn prepare() {
     if !descriptor::are_open(STANDARD) {
@@ -53,13 +55,13 @@ pub fn prepare() {
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }
 
-/// The kernel gives out the least number that is free.
+/// The kernel gives out the least number that is free. They stay open in programs that are run.
 fn open_standard_streams() {
-    while let Ok(file) = OpenOptions::new().read(true).write(true).open("/dev/null") {
-        if !STANDARD.contains(&file.as_raw_fd()) {
-            return;
+    while !descriptor::are_open(STANDARD) {
+        match open("/dev/null", OFlag::O_RDWR, Mode::empty()) {
+            Ok(file) => _ = file.into_raw_fd(),
+            Err(_) => std::process::abort(),
         }
-        let _ = file.into_raw_fd();
     }
 }
 
