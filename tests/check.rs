@@ -462,6 +462,18 @@ fn fingerprints_must_be_of_the_digest_in_use() {
 }
 
 #[test]
+fn names_of_certificates_are_no_fingerprints() {
+    let place = tls_place(
+        "smtpd_client_restrictions = check_ccert_access {inline:{ {a@x.test=OK} {san_email:b@x.test=OK} }, \
+         {search_order = san_email}}\nsmtpd_tls_ask_ccert = yes\n",
+    );
+    let findings = place.findings();
+    let text =
+        "warning: check_ccert_access looks names up without \"san_email:\": san_email:b@x.test";
+    assert!(findings.len() == 1 && findings[0].ends_with(text), "{findings:#?}");
+}
+
+#[test]
 fn a_misspelt_parameter_is_told_with_the_one_it_may_be() {
     if Command::new("postconf").arg("-d").output().is_err() {
         return eprintln!("not tried: postconf(1) knows all names, and is not here");

@@ -127,6 +127,13 @@ pub(crate) struct Search {
     pub(crate) order: Option<Vec<SearchKey>>,
 }
 
+impl Search {
+    /// Whether names of certificates are looked up.
+    pub(crate) fn has_names(&self) -> bool {
+        self.order.iter().flatten().any(|key| key.is_name())
+    }
+}
+
 /// What of a client certificate is looked up (search_order).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SearchKey {
@@ -160,6 +167,10 @@ impl SearchKey {
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         SEARCH_KEYS.iter().find(|(_, key)| *key == self).map_or("", |(name, _)| *name)
+    }
+
+    fn is_name(self) -> bool {
+        matches!(self, Self::Subject | Self::Issuer | Self::Email | Self::Dns | Self::Uri)
     }
 }
 

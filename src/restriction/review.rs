@@ -1,7 +1,7 @@
 //! The compiled lists, for whoever looks at the configuration before a client does.
 
 use super::Policy;
-use super::compile::{Act, Argument, List};
+use super::compile::{Act, Argument, List, Search};
 pub(crate) use super::compile::{DEFERRED, missing};
 
 /// A restriction as it stands in a list.
@@ -13,6 +13,8 @@ pub(crate) struct Reviewed<'p> {
     pub(crate) name: &'p [u8],
     /// The table that it names, as written.
     pub(crate) table: Option<&'p [u8]>,
+    /// It looks up names of certificates (search_order).
+    pub(crate) by_name: bool,
     /// What comes of it.
     pub(crate) state: State<'p>,
     /// The restriction before it that always decides: this one is never reached.
@@ -59,6 +61,7 @@ fn reviewed<'p>(parameter: &'p [u8], list: &'p List) -> impl Iterator<Item = Rev
             list: parameter,
             name: &step.name,
             table: table(&step.act),
+            by_name: search(&step.act).is_some_and(Search::has_names),
             state: state(&step.act),
             behind,
         };
@@ -69,16 +72,23 @@ fn reviewed<'p>(parameter: &'p [u8], list: &'p List) -> impl Iterator<Item = Rev
     })
 }
 
+fn argument(act: &Act) -> Option<&Argument> {
+    match act {
+        Act::Table(_, argument)
+        | Act::Allowlist(_, argument)
+        | Act::Servers(_, _, argument)
+        | Act::DefaultTable(argument) => Some(argument),
+        _ => None,
+    }
+}
+
+fn search(act: &Act) -> Option<&Search> {
+    argument(act)?.search.as_deref()
+}
+
 fn table(act: &Act) -> Option<&[u8]> {
-    let (Act::Table(_, argument)
-    | Act::Allowlist(_, argument)
-    | Act::Servers(_, _, argument)
-    | Act::DefaultTable(argument)) = act
-    else {
-        return None;
-    };
-    let Argument { text, search, .. } = argument;
-    Some(search.as_ref().map_or(text, |search| &search.name))
+    let text = argument(act).map(|argument| argument.text.as_slice());
+    search(act).map(|search| search.name.as_slice()).or(text)
 }
 
 fn state(act: &Act) -> State<'_> {

@@ -13,6 +13,13 @@ const DAY: i64 = 86_400;
 const BY_CERTIFICATE: &[&str] =
     &["permit_tls_clientcerts", "permit_tls_all_clientcerts", "check_ccert_access"];
 
+/// What stands before names in smtpd_tls_ccert_user_maps.
+const NAME_KINDS: &[&str] = &["san_email", "san_dns", "san_uri", "cert_subject", "cert_issuer"];
+
+fn is_of_kind(key: &[u8], kind: &str) -> bool {
+    key.strip_prefix(kind.as_bytes()).is_some_and(|name| name.starts_with(b":"))
+}
+
 fn is_named(restriction: &Reviewed<'_>, name: &str) -> bool {
     restriction.name.eq_ignore_ascii_case(name.as_bytes())
 }
@@ -77,8 +84,13 @@ impl Examination<'_> {
             }
         }
         let listed = review.iter().filter(|it| is_named(it, "check_ccert_access"));
-        for (list, spec) in listed.filter_map(|it| Some((it.list, it.table?))) {
-            self.look_at_fingerprints(started, list, spec);
+        for (list, by_name, spec) in listed.filter_map(|it| Some((it.list, it.by_name, it.table?)))
+        {
+            if by_name {
+                self.look_at_keys(list, spec, Self::look_at_name);
+            } else {
+                self.look_at_fingerprints(started, list, spec);
+            }
         }
         for spec in words_braced(&config.relay_clientcerts, COMMA_SPACE) {
             self.look_at_fingerprints(started, b"relay_clientcerts", spec);
@@ -97,10 +109,22 @@ impl Examination<'_> {
     fn look_at_fingerprints(&mut self, started: &Started, parameter: &[u8], spec: &[u8]) {
         let digest = &started.config.smtpd_tls_fingerprint_digest;
         let Some(wanted) = inspect::digest_length(digest) else { return };
+        self.look_at_keys(parameter, spec, |it, key, place| {
+            it.look_at_key(key, wanted, digest, place)
+        });
+    }
+
+    /// Does `look` with each key of a table that can be seen.
+    fn look_at_keys(
+        &mut self,
+        parameter: &[u8],
+        spec: &[u8],
+        look: impl Fn(&mut Self, &[u8], Option<Place>),
+    ) {
         if let Some(pairs) = spec.strip_prefix(b"inline:") {
             let place = self.places.of_word(parameter, spec);
             for key in inline_keys(pairs) {
-                self.look_at_key(&key, wanted, digest, place.clone());
+                look(self, &key, place.clone());
             }
             return;
         }
@@ -109,8 +133,15 @@ impl Examination<'_> {
         for (line, key) in keys {
             let line = usize::try_from(line).ok();
             let place = Place { file: file.to_vec(), line };
-            self.look_at_key(&key, wanted, digest, Some(place));
+            look(self, &key, Some(place));
         }
+    }
+
+    /// In smtpd_tls_ccert_user_maps a name has its kind before it, here it has not.
+    fn look_at_name(&mut self, key: &[u8], place: Option<Place>) {
+        let Some(kind) = NAME_KINDS.iter().find(|kind| is_of_kind(key, kind)) else { return };
+        let text = fill!("check_ccert_access looks names up without \"{}:\": {}", *kind, key);
+        self.say(Severity::Warning, place, &text);
     }
 
     fn look_at_key(&mut self, key: &[u8], wanted: usize, digest: &[u8], place: Option<Place>) {
