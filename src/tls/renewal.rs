@@ -16,6 +16,7 @@ use super::settings::Settings;
 use crate::config::Config;
 use crate::sys::held_file::{Change, HeldFile, Kind};
 use crate::sys::late_libraries;
+use crate::table::opener::parts;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
 /// How long a file that has changed is left alone.
@@ -76,9 +77,11 @@ impl Renewal {
         renewal.watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET);
         for (name, list) in [
             ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
+            ("smtpd_tls_ccert_authzid_maps", &config.smtpd_tls_ccert_authzid_maps),
             ("relay_clientcerts", &config.relay_clientcerts),
         ] {
-            for file in words_braced(list, COMMA_SPACE).filter_map(read_once) {
+            let parts = words_braced(list, COMMA_SPACE).flat_map(parts);
+            for file in parts.filter_map(read_once) {
                 // Whoever is taken out of it must not get in once more.
                 renewal.watch(name, file, Duration::ZERO);
             }
@@ -184,7 +187,8 @@ impl Pair {
 fn read_once(word: &[u8]) -> Option<&[u8]> {
     let colon = memchr::memchr(b':', word)?;
     let (kind, name) = (&word[..colon], &word[colon + 1..]);
-    (READ_ONCE.contains(&kind) && name.first() == Some(&b'/')).then_some(name)
+    // Between braces stands the text itself.
+    (READ_ONCE.contains(&kind) && !name.starts_with(b"{")).then_some(name)
 }
 
 #[cfg(test)]
@@ -342,6 +346,31 @@ mod tests {
             place.move_and_put("users", b"");
             assert_eq!(due(&renewal), title("smtpd_tls_ccert_user_maps", &place, "users"));
         }
+    }
+
+    #[test]
+    fn each_file_of_each_table_of_clients_is_watched() {
+        captured::take();
+        for (parameter, list) in [
+            ("smtpd_tls_ccert_user_maps", "static:x, unionmap:{texthash:@, static:x}"),
+            ("smtpd_tls_ccert_authzid_maps", "texthash:@"),
+            ("relay_clientcerts", "unionmap:{static:x pipemap:{static:x, regexp:@}}"),
+        ] {
+            let place = Place::new(parameter);
+            place.put("table", b"");
+            let file = place.0.join("table").display().to_string();
+            let main_cf = format!("{parameter} = {}\n", list.replace('@', &file));
+            let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+            place.put("table", b"x y");
+            assert_eq!(due(&renewal), title(parameter, &place, "table"));
+        }
+    }
+
+    #[test]
+    fn a_text_between_braces_is_no_file() {
+        assert_eq!(read_once(b"cidr:{{1.2.3.4 x}}"), None);
+        assert_eq!(read_once(b"cidr:tables/x"), Some(&b"tables/x"[..]));
+        assert_eq!(read_once(b"hash:/x"), None);
     }
 
     #[test]
