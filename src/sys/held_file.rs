@@ -100,9 +100,10 @@ impl HeldFile {
         Ok(Self { held, missing, name: None })
     }
 
-    /// The same for who will see `path`, by which it was held, as he does now.
+    /// The same for who will see `path`, by which it was held, as he does now. A relative one may
+    /// mean something else then.
     pub fn by_name(self, path: &Path) -> Self {
-        Self { name: Some(path.to_path_buf()), ..self }
+        Self { name: path.is_absolute().then(|| path.to_path_buf()), ..self }
     }
 
     /// Holds a file that is there, if no link is on the way to it. `None`, too, where the kernel can't

@@ -6,13 +6,13 @@
 //! is left alone for a second, as somebody may be writing it.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use openssl::x509::X509;
 
 use super::files::as_path;
 use super::settings::Settings;
+use super::{Switches, TlsServer};
 use crate::config::Config;
 use crate::sys::held_file::{Change, HeldFile, Kind};
 use crate::sys::late_libraries;
@@ -45,16 +45,18 @@ struct Watched {
 struct Pair {
     key_name: Vec<u8>,
     key: HeldFile,
-    certificate: PathBuf,
+    certificate: Vec<u8>,
     /// The certificate in service, PEM.
     old: Vec<u8>,
     warned: Cell<bool>,
 }
 
 impl Renewal {
-    /// Holds the files, before the chroot; `None` where smtpd_tls_hot_reload is off.
+    /// Holds the files, before the chroot, and before any of them is read; `None` where
+    /// smtpd_tls_hot_reload is off, or TLS.
     pub fn prepare(config: &Config) -> Option<Self> {
-        if !config.smtpd_tls_hot_reload {
+        let has_tls = Switches::want_tls(config) && !config.stand_alone;
+        if !has_tls || !config.smtpd_tls_hot_reload {
             return None;
         }
         let mut renewal = Self { watched: Vec::new(), by_name: !config.jailed };
@@ -89,6 +91,29 @@ impl Renewal {
         Some(renewal)
     }
 
+    /// The files were read, and `tls` is what came of them.
+    pub fn serving(mut self, tls: Option<&TlsServer>) -> Self {
+        let Some(tls) = tls else { return self.without_pairs() };
+        for pair in self.watched.iter_mut().filter_map(|watched| watched.pair.as_mut()) {
+            let read = || std::fs::read(as_path(&pair.certificate)).ok();
+            pair.old = tls.certificate_file(&pair.certificate).or_else(read).unwrap_or_default();
+        }
+        self
+    }
+
+    /// There is no TLS, maybe as somebody was at the files: whatever he does next may mend it.
+    fn without_pairs(mut self) -> Self {
+        let pairs: Vec<_> =
+            self.watched.iter_mut().filter_map(|watched| watched.pair.take()).collect();
+        self.watched.extend(pairs.into_iter().map(|pair| Watched {
+            title: fill!("key {}", pair.key_name),
+            file: pair.key,
+            pair: None,
+            quiet: QUIET,
+        }));
+        self
+    }
+
     /// Holds a file, which may be missing as yet.
     fn hold(&self, file: &[u8]) -> Option<HeldFile> {
         let path = as_path(file);
@@ -97,12 +122,18 @@ impl Renewal {
     }
 
     fn watch(&mut self, parameter: &str, file: &[u8], quiet: Duration) {
-        let held = if file.is_empty() { None } else { self.hold(file) };
+        if file.is_empty() {
+            return;
+        }
+        let Some(held) = self.hold(file) else { return };
         let title = fill!("{} {}", parameter, file);
-        self.watched.extend(held.map(|file| Watched { title, file, pair: None, quiet }));
+        self.watched.push(Watched { title, file: held, pair: None, quiet });
     }
 
     fn watch_pair(&mut self, parameter: &str, certificate: &[u8], key: &[u8]) {
+        if certificate.eq_ignore_ascii_case(b"none") {
+            return;
+        }
         if key.is_empty() || key == certificate || certificate.is_empty() {
             return self.watch(parameter, certificate, QUIET);
         }
@@ -110,8 +141,8 @@ impl Renewal {
         let pair = Pair {
             key_name: key.to_vec(),
             key: held,
-            certificate: as_path(certificate).to_path_buf(),
-            old: std::fs::read(as_path(certificate)).unwrap_or_default(),
+            certificate: certificate.to_vec(),
+            old: Vec::new(),
             warned: Cell::new(false),
         };
         let title = fill!("{} {}", parameter, certificate);
@@ -155,7 +186,7 @@ impl Pair {
     /// Whether the new certificate, where we may read it, is of the key in service.
     fn is_renewed(&self, change: Change) -> bool {
         let key = |pem: &[u8]| X509::from_pem(pem).and_then(|it| it.public_key()).ok();
-        let Ok(new) = std::fs::read(&self.certificate) else { return false };
+        let Ok(new) = std::fs::read(as_path(&self.certificate)) else { return false };
         if change.kind == Kind::Unknown && new == self.old {
             return false;
         }
@@ -195,7 +226,7 @@ fn read_once(word: &[u8]) -> Option<&[u8]> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use openssl::asn1::Asn1Time;
     use openssl::ec::{EcGroup, EcKey};
@@ -205,6 +236,7 @@ mod tests {
     use openssl::x509::{X509Builder, X509Name};
 
     use super::*;
+    use crate::ipc::tlsmgr::Tlsmgr;
     use crate::log::captured;
 
     struct Place(PathBuf);
@@ -233,19 +265,24 @@ mod tests {
             self.renewal_of(false)
         }
 
+        fn main_cf(&self) -> String {
+            let place = self.0.display();
+            format!(
+                "smtpd_tls_security_level = may\n\
+                 smtpd_tls_cert_file = {place}/cert\nsmtpd_tls_key_file = {place}/key\n\
+                 smtpd_tls_ccert_user_maps = texthash:{place}/users, static:x\n"
+            )
+        }
+
         fn renewal_of(&self, jailed: bool) -> Renewal {
             captured::take();
-            let place = self.0.display();
-            let main_cf = format!(
-                "smtpd_tls_cert_file = {place}/cert\nsmtpd_tls_key_file = {place}/key\n\
-                 smtpd_tls_ccert_user_maps = texthash:{place}/users, static:x\n"
-            );
-            let mut config = Config::of_text(&main_cf).unwrap();
+            let mut config = Config::of_text(&self.main_cf()).unwrap();
             config.jailed = jailed;
-            let mut renewal = Renewal::prepare(&config).unwrap();
+            let renewal = Renewal::prepare(&config).unwrap();
+            let mut renewal = renewal.serving(Some(&server(&config)));
             if jailed {
                 // There is no such file in the jail.
-                renewal.watched[0].pair.as_mut().unwrap().certificate = self.0.join("nowhere");
+                renewal.watched[0].pair.as_mut().unwrap().certificate = b"/nowhere".to_vec();
             }
             tick(self);
             renewal
@@ -256,6 +293,18 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    const MAY: &str = "smtpd_tls_security_level = may\n";
+
+    fn prepare(main_cf: &str) -> Renewal {
+        Renewal::prepare(&Config::of_text(main_cf).unwrap()).unwrap()
+    }
+
+    /// A server that has read its files, and has made nothing of them yet.
+    fn server(config: &Config) -> TlsServer {
+        let settings = Settings::of(config, &Switches::of(config).unwrap()).unwrap();
+        TlsServer::with(settings, None, Box::new(Tlsmgr::new(config))).unwrap()
     }
 
     fn key() -> PKey<Private> {
@@ -359,8 +408,8 @@ mod tests {
             let place = Place::new(parameter);
             place.put("table", b"");
             let file = place.0.join("table").display().to_string();
-            let main_cf = format!("{parameter} = {}\n", list.replace('@', &file));
-            let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+            let main_cf = format!("{MAY}{parameter} = {}\n", list.replace('@', &file));
+            let renewal = prepare(&main_cf);
             place.put("table", b"x y");
             assert_eq!(due(&renewal), title(parameter, &place, "table"));
         }
@@ -415,7 +464,8 @@ mod tests {
     fn where_the_certificate_can_be_read_its_content_counts() {
         let (place, key) = filled("content");
         let mut renewal = place.renewal_of(true);
-        renewal.watched[0].pair.as_mut().unwrap().certificate = place.0.join("cert");
+        let path = place.0.join("cert").into_os_string().into_encoded_bytes();
+        renewal.watched[0].pair.as_mut().unwrap().certificate = path;
         fs::hard_link(place.0.join("cert"), place.0.join("backup")).unwrap();
         assert_eq!(due(&renewal), None);
         place.move_and_put("cert", &certificate(&key, 9));
@@ -449,8 +499,8 @@ mod tests {
             place.put("crl", old);
         }
         let list = place.0.join("crl").display().to_string();
-        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
-        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+        let main_cf = format!("{MAY}smtpd_tls_ccert_crl_file = {list}\n");
+        let renewal = prepare(&main_cf);
         assert_eq!(due(&renewal), None);
         place.put("crl", b"new");
         assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", place, "crl"));
@@ -467,8 +517,39 @@ mod tests {
     }
 
     #[test]
+    fn where_half_a_pair_was_read_the_other_half_is_waited_for() {
+        let (place, _) = filled("half");
+        let new = key();
+        place.put("cert", &certificate(&new, 9));
+        let renewal = prepare(&place.main_cf()).serving(None);
+        assert_eq!(due(&renewal), None);
+        place.put("key", &new.private_key_to_pem_pkcs8().unwrap());
+        assert_eq!(due(&renewal), title("key", &place, "key"));
+        assert!(captured::take().is_empty());
+    }
+
+    #[test]
+    fn the_certificate_in_service_is_that_which_was_read() {
+        let (place, _) = filled("read");
+        let config = Config::of_text(&place.main_cf()).unwrap();
+        let renewal = Renewal::prepare(&config).unwrap();
+        let tls = server(&config);
+        let old = fs::read(place.0.join("cert")).unwrap();
+        place.put("cert", b"another");
+        let renewal = renewal.serving(Some(&tls));
+        assert_eq!(renewal.watched[0].pair.as_ref().unwrap().old, old);
+    }
+
+    #[test]
     fn it_can_be_turned_off() {
-        let config = Config::of_text("smtpd_tls_hot_reload = no").unwrap();
-        assert!(Renewal::prepare(&config).is_none());
+        let is_off = |main_cf: &str| Renewal::prepare(&Config::of_text(main_cf).unwrap()).is_none();
+        assert!(!is_off(MAY));
+        assert!(is_off(&format!("{MAY}smtpd_tls_hot_reload = no\n")));
+        assert!(is_off("smtpd_tls_cert_file = /cert\n"));
+    }
+
+    #[test]
+    fn without_certificates_there_is_nothing_to_watch() {
+        assert!(prepare(&format!("{MAY}smtpd_tls_cert_file = none\n")).watched.is_empty());
     }
 }
