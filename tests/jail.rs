@@ -236,6 +236,34 @@ fn a_revocation_list_that_comes_later_counts_from_then_on() {
 }
 
 #[test]
+fn a_table_of_users_whose_old_self_keeps_a_name_is_read_anew() {
+    inside("a_table_of_users_whose_old_self_keeps_a_name_is_read_anew", || {
+        let main_cf = "smtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1\n\
+                       smtpd_tls_ccert_user_maps = unionmap:{texthash:/mnt/late/users}\n";
+        let instance = Instance::new(main_cf, "127.0.0.1:2525 inet n - y - 1 smtpd-rs\n");
+        let users = instance.path("late/users");
+        let write_long_ago = || {
+            fs::write(&users, "AA:BB alice\n").unwrap();
+            let file = fs::File::options().append(true).open(&users).unwrap();
+            // Nobody waits until it is complete.
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        fs::create_dir(instance.path("late")).unwrap();
+        write_long_ago();
+        let instance = instance.start();
+        assert!(instance.banner(OURS).starts_with("220 "));
+        say_over_tls(&instance, "listed");
+        instance.wait_for_log(" TLS connection established ", 1);
+        fs::rename(&users, users.with_extension("old")).unwrap();
+        write_long_ago();
+        say_over_tls(&instance, "listed");
+        let log = instance.wait_for_log(" TLS connection established ", 2);
+        let said = "smtpd_tls_ccert_user_maps /mnt/late/users has changed -- restarting";
+        assert!(log.contains(said), "{log}");
+    });
+}
+
+#[test]
 fn traces_of_tls_are_written_in_the_jail() {
     inside("traces_of_tls_are_written_in_the_jail", || {
         let main_cf = "smtpd_rs_dialect = 3.12\nsmtpd_tls_ask_ccert = yes\n\

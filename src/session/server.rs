@@ -111,6 +111,8 @@ impl Server {
         tlsmgr: Box<dyn SessionKeeper>,
         network: Box<dyn Network>,
     ) -> Result<Rc<Self>, Fatal> {
+        // First: what changes while it is read is noticed.
+        let renewal = Renewal::prepare(config);
         let lists = Lists::open(config, &mut opener)?;
         let bare_newline = bare_newline(config)?;
         let (policy, users, hints, rewrite_clients) = if config.stand_alone {
@@ -171,7 +173,7 @@ impl Server {
             filters,
             footers,
             switches,
-            renewal: tls.as_ref().and_then(|_| Renewal::prepare(config)),
+            renewal: renewal.map(|files| files.serving(tls.as_ref())),
             tls,
             bare_newline,
             cleanup_flags: cleanup_flags(config)?,
@@ -341,5 +343,86 @@ fn warn_of_what_is_missing(config: &Config) {
         if !value.is_empty() {
             warning!("{} is set, but this version of smtpd-rs has no support for it", name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::dns::System;
+    use crate::log::captured;
+    use crate::table::proxy::{Answer, FIXED, Service};
+    use crate::tls::CachePolicy;
+
+    /// Writes a table for which nobody waits until it is complete.
+    fn write_long_ago(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    /// Somebody who replaces a file while the process starts: when proxymap(8) is asked.
+    struct Meddler(PathBuf);
+
+    impl Service for Meddler {
+        fn open(&self, _: &[u8], _: u32) -> Result<u32, Fatal> {
+            let beside = self.0.with_extension("new");
+            write_long_ago(&beside, "AA:BB bob\n");
+            fs::rename(beside, &self.0).unwrap();
+            Ok(FIXED)
+        }
+
+        fn lookup(&self, _: &[u8], _: u32, _: &[u8]) -> Result<Answer, Fatal> {
+            Ok(Answer::NotFound)
+        }
+    }
+
+    /// A tlsmgr(8) that has nothing.
+    struct Nothing;
+
+    impl SessionKeeper for Nothing {
+        fn seed(&self, _: u32) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn policy(&self) -> Option<CachePolicy> {
+            None
+        }
+
+        fn lookup(&self, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn update(&self, _: &[u8], _: &[u8]) {}
+
+        fn ticket_key(&self, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_while_a_process_starts_is_read_by_the_next() {
+        captured::take();
+        let users = std::env::temp_dir().join(format!("server-users-{}", std::process::id()));
+        write_long_ago(&users, "AA:BB alice\n");
+        let main_cf = format!(
+            "smtpd_relay_restrictions = reject\nsmtpd_tls_security_level = may\n\
+             smtpd_tls_cert_file = none\n\
+             smtpd_tls_ccert_user_maps = texthash:{}, proxy:static:x\n",
+            users.display()
+        );
+        let config = Rc::new(Config::of_text(&main_cf).unwrap());
+        let opener = Opener::new(&config).with_proxymap(Rc::new(Meddler(users.clone())));
+        let network = Box::<System>::default();
+        let server = Server::open_beside(&config, opener, Box::new(Nothing), network).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(10);
+        let due = server.renewal.as_ref().and_then(|renewal| renewal.due(later));
+        let title = fill!("smtpd_tls_ccert_user_maps {}", users.as_os_str().as_encoded_bytes());
+        assert_eq!(due, Some(title));
+        fs::remove_file(users).unwrap();
     }
 }

@@ -1,13 +1,18 @@
 //! A file by its name, held so that one can tell later whether another is there now: after chroot(2)
 //! and without the right to read it.
 //!
-//! A file that is not there yet can be held too ([`HeldFile::expect`]): by the last directory on the way
-//! to it that is there.
+//! A file that is not there yet can be held too: by the last directory on the way to it that is there.
 //!
 //! What is held are references to the file and to each symbolic link on the way to it (O_PATH).
-//! Replaced by rename(2), they have no link left; written in place, they have another time. That
-//! takes one fstat(2) each. inotify(7) would tell sooner, but a user can have 128 instances of it on a
-//! usual system, and hundreds of processes of one service are usual, too.
+//! Replaced by rename(2), they have no link left, or another time of change (st_ctime) where they keep
+//! another name; written in place, they have another time, too. That takes one fstat(2) each.
+//! inotify(7) would tell sooner, but a user can have 128 instances of it on a usual system, and
+//! hundreds of processes of one service are usual, too.
+//!
+//! Whoever is in no chroot looks at what has the name instead ([`HeldFile::by_name`]), where he may:
+//! that takes one stat(2), and tells of directories on the way, too, that were replaced. In a chroot
+//! that would take references to directories outside, each of them a way out: there is one only where
+//! a file is missing.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
 
 /// More links than any path should have.
 const MOST_LINKS: usize = 40;
@@ -24,8 +29,31 @@ const MOST_LINKS: usize = 40;
 /// A file that may be replaced.
 #[derive(Debug)]
 pub struct HeldFile {
+    /// Links, and at the end the file.
     held: Vec<Held>,
     missing: Option<Missing>,
+    /// The name, if it will be of use.
+    name: Option<PathBuf>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The same file has another owner, mode or number of names.
+    Status,
+    /// Either of the others: what has its name can't be seen.
+    Unknown,
+    /// There is another file, or other content.
+    Content,
+}
+
+/// That a file has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// What it comes to.
+    pub kind: Kind,
+    /// When it was done, as the kernel has it (st_ctime): the time of modification is what people set.
+    pub at: SystemTime,
 }
 
 /// A file that is not there: a directory, and its name from there.
@@ -41,36 +69,41 @@ const REFERENCE: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_C
 #[derive(Debug)]
 struct Held {
     fd: OwnedFd,
-    modified: (i64, i64),
+    stamp: Stamp,
+}
+
+/// What a file is known by, and its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (libc::dev_t, libc::ino_t),
+    modified: (i64, i64, libc::off_t),
+    changed: (i64, i64),
+    names: libc::nlink_t,
 }
 
 impl HeldFile {
-    /// Holds the file `path`; a file that is not there is none.
+    /// Holds the file `path`, or the place where it is to be.
     pub fn hold(path: &Path) -> io::Result<Self> {
         if let Some(file) = Self::without_links(path) {
             return Ok(file);
         }
         let mut held = Vec::new();
         let end = follow(path, &mut held)?;
-        held.push(Held::open(&end)?);
-        Ok(Self { held, missing: None })
+        let missing = match Held::open(&end) {
+            Ok(file) => {
+                held.push(file);
+                None
+            }
+            Err(error) if is_absence(&error) => Some(Missing::at(&end)?),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { held, missing, name: None })
     }
 
-    /// Holds the file `path`, or the place where it is to be.
-    pub fn expect(path: &Path) -> io::Result<Self> {
-        if let Some(file) = Self::without_links(path) {
-            return Ok(file);
-        }
-        let mut held = Vec::new();
-        let end = follow(path, &mut held)?;
-        match Held::open(&end) {
-            Ok(file) => held.push(file),
-            Err(error) if is_absence(&error) => {
-                return Ok(Self { held, missing: Some(Missing::at(&end)?) });
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(Self { held, missing: None })
+    /// The same for who will see `path`, by which it was held, as he does now. A relative one may
+    /// mean something else then.
+    pub fn by_name(self, path: &Path) -> Self {
+        Self { name: path.is_absolute().then(|| path.to_path_buf()), ..self }
     }
 
     /// Holds a file that is there, if no link is on the way to it. `None`, too, where the kernel can't
@@ -80,13 +113,50 @@ impl HeldFile {
         let flags = REFERENCE.difference(OFlag::O_NOFOLLOW);
         let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let file = Held::of(openat2(AT_FDCWD, path, how).ok()?).ok()?;
-        Some(Self { held: vec![file], missing: None })
+        Some(Self { held: vec![file], missing: None, name: None })
     }
 
-    /// When another file or other content came there; `None`: it is as it was.
-    pub fn changed(&self) -> Option<SystemTime> {
+    /// What became of it; `None`: it is as it was.
+    pub fn changed(&self) -> Option<Change> {
+        if let (Some(name), Some(file), None) = (&self.name, self.held.last(), &self.missing) {
+            match stat(name) {
+                Ok(there) => return file.stamp.change_to(&there),
+                Err(Errno::ENOENT | Errno::ENOTDIR) => return file.lost(),
+                Err(_) => {}
+            }
+        }
         let came = self.missing.as_ref().and_then(Missing::came);
-        self.held.iter().filter_map(Held::changed).chain(came).max()
+        let changes = self.held.iter().filter_map(Held::changed).chain(came);
+        changes.reduce(|one, other| one.and(other))
+    }
+}
+
+impl Change {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        Self { kind: self.kind.max(other.kind), at: self.at.max(other.at) }
+    }
+}
+
+impl Stamp {
+    fn of(status: &FileStat) -> Self {
+        Self {
+            file: (status.st_dev, status.st_ino),
+            modified: (status.st_mtime, status.st_mtime_nsec, status.st_size),
+            changed: (status.st_ctime, status.st_ctime_nsec),
+            names: status.st_nlink,
+        }
+    }
+
+    /// What has become of the file if its name has `status` now.
+    fn change_to(&self, status: &FileStat) -> Option<Change> {
+        let now = Self::of(status);
+        if now == *self && now.names > 0 {
+            return None;
+        }
+        let same = (now.file, now.modified) == (self.file, self.modified);
+        let kind = if same && now.names > 0 { Kind::Status } else { Kind::Content };
+        Some(Change { kind, at: time_of(status) })
     }
 }
 
@@ -143,9 +213,9 @@ impl Missing {
 
     /// When the file came. Where we may not look for it, anything that comes into its directory
     /// may be it.
-    fn came(&self) -> Option<SystemTime> {
+    fn came(&self) -> Option<Change> {
         match fstatat(&self.directory.fd, &self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(status) => time_of(&status),
+            Ok(status) => Some(Change { kind: Kind::Content, at: time_of(&status) }),
             Err(Errno::EACCES) => self.directory.changed(),
             Err(_) => None,
         }
@@ -158,34 +228,34 @@ impl Held {
     }
 
     fn of(fd: OwnedFd) -> io::Result<Self> {
-        let modified = modified(&fstat(&fd)?);
-        Ok(Self { fd, modified })
+        let stamp = Stamp::of(&fstat(&fd)?);
+        Ok(Self { fd, stamp })
     }
 
-    /// The time of its last change: being written, or losing its name, is one.
-    fn changed(&self) -> Option<SystemTime> {
-        let now = fstat(&self.fd).ok()?;
-        if now.st_nlink > 0 && modified(&now) == self.modified {
-            return None;
-        }
-        time_of(&now)
+    /// Its last change: being written, or losing its name, is one. A file that has got another name
+    /// may have lost its own.
+    fn changed(&self) -> Option<Change> {
+        let change = self.stamp.change_to(&fstat(&self.fd).ok()?)?;
+        Some(Change { kind: change.kind.max(Kind::Unknown), ..change })
+    }
+
+    /// Nothing has its name any more.
+    fn lost(&self) -> Option<Change> {
+        Some(Change { kind: Kind::Content, at: time_of(&fstat(&self.fd).ok()?) })
     }
 }
 
 /// When a file was put there, or changed in any way.
-fn time_of(status: &FileStat) -> Option<SystemTime> {
-    let seconds = u64::try_from(status.st_ctime).ok()?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-fn modified(status: &FileStat) -> (i64, i64) {
-    (status.st_mtime, status.st_mtime_nsec)
+fn time_of(status: &FileStat) -> SystemTime {
+    let seconds = u64::try_from(status.st_ctime).unwrap_or(0);
+    let nanoseconds = u32::try_from(status.st_ctime_nsec).unwrap_or(0);
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds)).unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -202,6 +272,22 @@ mod tests {
             let path = self.0.join(name);
             fs::write(&path, text).unwrap();
             path
+        }
+
+        /// Goes on when the clock of files has, which older kernels move every few milliseconds.
+        fn tick(&self) {
+            let now = || fs::metadata(self.write("clock", "")).unwrap();
+            let time = |status: fs::Metadata| (status.ctime(), status.ctime_nsec());
+            let before = time(now());
+            while time(now()) == before {}
+        }
+
+        /// Holds a file as a process in a jail does, and as one that isn't.
+        fn hold_twice(&self, path: &Path) -> [HeldFile; 2] {
+            let held = [HeldFile::hold(path), HeldFile::hold(path)].map(Result::unwrap);
+            self.tick();
+            let [in_jail, outside] = held;
+            [in_jail, outside.by_name(path)]
         }
     }
 
@@ -256,8 +342,8 @@ mod tests {
         let scratch = Scratch::new("comes");
         let (path, link) = (scratch.0.join("crl"), scratch.0.join("link"));
         symlink("crl", &link).unwrap();
-        let deep = HeldFile::expect(&scratch.0.join("a/b/c")).unwrap();
-        let held = [HeldFile::expect(&path).unwrap(), HeldFile::expect(&link).unwrap()];
+        let deep = HeldFile::hold(&scratch.0.join("a/b/c")).unwrap();
+        let held = [HeldFile::hold(&path).unwrap(), HeldFile::hold(&link).unwrap()];
         scratch.write("other", "x");
         assert!(held.iter().all(|file| file.changed().is_none()));
         scratch.write("crl", "new");
@@ -267,13 +353,98 @@ mod tests {
         assert_eq!(deep.changed(), None);
         scratch.write("a/b/c", "x");
         assert!(deep.changed().is_some());
-        assert_eq!(HeldFile::expect(&path).unwrap().changed(), None);
+        assert_eq!(HeldFile::hold(&path).unwrap().changed(), None);
     }
 
     #[test]
-    fn what_is_not_there_cannot_be_held() {
-        let scratch = Scratch::new("missing");
-        assert!(HeldFile::hold(&scratch.0.join("x")).is_err());
+    fn a_file_whose_old_self_keeps_a_name_has_changed() {
+        let scratch = Scratch::new("kept");
+        let path = scratch.write("users", "old");
+        let moved = scratch.hold_twice(&path);
+        let kept = scratch.0.join("users~");
+        fs::rename(&path, &kept).unwrap();
+        assert!(moved.iter().all(|file| file.changed().is_some()));
+        scratch.write("users", "new");
+        assert!(moved.iter().all(|file| file.changed().is_some()));
+        let linked = scratch.hold_twice(&path);
+        fs::hard_link(&path, scratch.0.join("users.bak")).unwrap();
+        fs::rename(scratch.write("users.new", "newer"), &path).unwrap();
+        assert!(linked.iter().all(|file| file.changed().is_some()));
+        // The link is older than the process.
+        let path = scratch.0.join("users.bak");
+        fs::hard_link(&path, scratch.0.join("users.bak2")).unwrap();
+        let linked = scratch.hold_twice(&path);
+        fs::rename(scratch.write("users.new", "newest"), &path).unwrap();
+        assert!(linked.iter().all(|file| file.changed().is_some()));
+    }
+
+    #[test]
+    fn a_link_that_is_moved_away_has_changed() {
+        let scratch = Scratch::new("moved-link");
+        let (link, old) = (scratch.0.join("link"), scratch.0.join("old"));
+        symlink(scratch.write("one", "1"), &link).unwrap();
+        let held = scratch.hold_twice(&link);
+        fs::rename(&link, &old).unwrap();
+        symlink(scratch.write("two", "2"), &link).unwrap();
+        assert!(held.iter().all(|file| file.changed().is_some()));
+    }
+
+    #[test]
+    fn a_directory_that_is_replaced_is_noticed_by_name() {
+        let scratch = Scratch::new("directory");
+        let at = |name: &str| scratch.0.join(name);
+        for (directory, text) in [("tls", "old"), ("tls.new", "new")] {
+            fs::create_dir(at(directory)).unwrap();
+            scratch.write(&format!("{directory}/cert"), text);
+        }
+        let held = HeldFile::hold(&at("tls/cert")).unwrap().by_name(&at("tls/cert"));
+        assert_eq!(held.changed(), None);
+        fs::rename(at("tls"), at("tls.old")).unwrap();
+        assert_eq!(held.changed().map(|change| change.kind), Some(Kind::Content));
+        fs::rename(at("tls.new"), at("tls")).unwrap();
+        assert_eq!(held.changed().map(|change| change.kind), Some(Kind::Content));
+    }
+
+    #[test]
+    fn another_mode_is_no_other_content() {
+        let scratch = Scratch::new("mode");
+        let path = scratch.write("cert", "x");
+        let kinds = |files: &[HeldFile; 2]| {
+            files.each_ref().map(|file| file.changed().map(|change| change.kind))
+        };
+        let held = scratch.hold_twice(&path);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(kinds(&held), [Some(Kind::Unknown), Some(Kind::Status)]);
+        let held = scratch.hold_twice(&path);
+        fs::hard_link(&path, scratch.0.join("more")).unwrap();
+        assert_eq!(kinds(&held), [Some(Kind::Unknown), Some(Kind::Status)]);
+        assert_eq!(kinds(&scratch.hold_twice(&path)), [None, None]);
+        scratch.write("cert", "longer");
+        assert_eq!(kinds(&held), [Some(Kind::Content), Some(Kind::Content)]);
+    }
+
+    #[test]
+    fn a_change_is_as_old_as_what_was_done_last() {
+        let scratch = Scratch::new("age");
+        let path = scratch.write("cert", "x");
+        let held = scratch.hold_twice(&path);
+        let before = fs::metadata(&path).unwrap();
+        // Put there with the time that it had elsewhere, long ago or to come.
+        for time in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1 << 33)] {
+            fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+            let done = fs::metadata(&path).unwrap();
+            assert!((done.ctime(), done.ctime_nsec()) >= (before.ctime(), before.ctime_nsec()));
+            let nanos = u32::try_from(done.ctime_nsec()).unwrap();
+            let then = UNIX_EPOCH + Duration::new(done.ctime().unsigned_abs(), nanos);
+            for file in &held {
+                assert_eq!(file.changed(), Some(Change { kind: Kind::Content, at: then }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_loop_of_links_cannot_be_held() {
+        let scratch = Scratch::new("loop");
         symlink("loop", scratch.0.join("loop")).unwrap();
         assert!(HeldFile::hold(&scratch.0.join("loop")).is_err());
     }

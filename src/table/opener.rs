@@ -254,6 +254,25 @@ fn backend_of(kind: &[u8]) -> Option<&'static Backend> {
     TYPES.iter().find(|backend| backend.kind.as_bytes() == kind)
 }
 
+/// The tables that `type:name` is made of, in order: itself, where it is made of no others.
+pub(crate) fn parts(spec: &[u8]) -> Vec<&[u8]> {
+    let (mut parts, mut rest) = (Vec::new(), vec![(spec, 0)]);
+    while let Some((spec, depth)) = rest.pop() {
+        match members_of(spec).filter(|_| depth < DEEPEST) {
+            Some(members) => rest.extend(members.into_iter().rev().map(|it| (it, depth + 1))),
+            None => parts.push(spec),
+        }
+    }
+    parts
+}
+
+/// What stands between the braces of `unionmap:{type:name, …}` and its like.
+fn members_of(spec: &[u8]) -> Option<Vec<&[u8]>> {
+    let colon = memchr::memchr(b':', spec)?;
+    let made_of_others = matches!(backend_of(&spec[..colon])?.open, Open::Members(_));
+    if made_of_others { members::words(&spec[colon + 1..]) } else { None }
+}
+
 /// Why a type cannot be used, and what to do instead.
 fn unsupported(kind: &[u8], spec: &[u8]) -> Vec<u8> {
     if ONLY_PROXIED.iter().any(|known| known.as_bytes() == kind) {
@@ -369,6 +388,20 @@ mod tests {
                 fill!("open dictionary: expecting \"type:name\" form instead of \"{}\"", spec);
             assert_eq!(error, Some(Fatal(text)));
         }
+    }
+
+    #[test]
+    fn a_table_that_is_made_of_others_has_parts() {
+        let all = |spec| parts(spec).join(&b" "[..]);
+        assert_eq!(all(b"texthash:/a"), b"texthash:/a");
+        assert_eq!(all(b"randmap:{texthash:/a}"), b"randmap:{texthash:/a}");
+        let nested = b"unionmap:{texthash:/a, pipemap:{inline:{{b = c}}, cidr:/d} static:e}";
+        assert_eq!(all(nested), b"texthash:/a inline:{{b = c}} cidr:/d static:e");
+        for wrong in [&b"unionmap:"[..], b"unionmap:{", b"pipemap:{}x", b"pipemap:{ }", b"x", b""] {
+            assert_eq!(all(wrong), wrong);
+        }
+        let deep = "unionmap:{".repeat(20_000) + "static:x" + &"}".repeat(20_000);
+        assert_eq!(parts(deep.as_bytes()).len(), 1);
     }
 
     #[test]

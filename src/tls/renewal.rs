@@ -6,16 +6,17 @@
 //! is left alone for a second, as somebody may be writing it.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use openssl::x509::X509;
 
 use super::files::as_path;
 use super::settings::Settings;
+use super::{Switches, TlsServer};
 use crate::config::Config;
-use crate::sys::held_file::HeldFile;
+use crate::sys::held_file::{Change, HeldFile, Kind};
 use crate::sys::late_libraries;
+use crate::table::opener::parts;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
 /// How long a file that has changed is left alone.
@@ -27,6 +28,8 @@ const READ_ONCE: &[&[u8]] = &[b"texthash", b"cidr", b"regexp", b"pcre"];
 /// The files that TLS depends on.
 pub struct Renewal {
     watched: Vec<Watched>,
+    /// Names mean later what they mean now.
+    by_name: bool,
 }
 
 /// A file with the parameter that names it; a pair changes together.
@@ -42,48 +45,108 @@ struct Watched {
 struct Pair {
     key_name: Vec<u8>,
     key: HeldFile,
-    certificate: PathBuf,
+    certificate: Vec<u8>,
     /// The certificate in service, PEM.
     old: Vec<u8>,
     warned: Cell<bool>,
 }
 
 impl Renewal {
-    /// Holds the files, before the chroot; `None` where smtpd_tls_hot_reload is off.
+    /// Holds the files, before the chroot, and before any of them is read; `None` where
+    /// smtpd_tls_hot_reload is off, or TLS.
     pub fn prepare(config: &Config) -> Option<Self> {
-        if !config.smtpd_tls_hot_reload {
+        let has_tls = Switches::want_tls(config) && !config.stand_alone;
+        if !has_tls || !config.smtpd_tls_hot_reload {
             return None;
         }
-        let mut watched = Vec::new();
+        let mut renewal = Self { watched: Vec::new(), by_name: !config.jailed };
         for (name, certificate, key) in [
             ("smtpd_tls_cert_file", &config.smtpd_tls_cert_file, &config.smtpd_tls_key_file),
             ("smtpd_tls_dcert_file", &config.smtpd_tls_dcert_file, &config.smtpd_tls_dkey_file),
             ("smtpd_tls_eccert_file", &config.smtpd_tls_eccert_file, &config.smtpd_tls_eckey_file),
         ] {
-            watched.extend(watch_pair(name, certificate, key));
+            renewal.watch_pair(name, certificate, key);
         }
         for file in Settings::chain_files(&config.smtpd_tls_chain_files) {
-            watched.extend(watch("smtpd_tls_chain_files", file, QUIET));
+            renewal.watch("smtpd_tls_chain_files", file, QUIET);
         }
         for (name, file) in [
             ("smtpd_tls_ccert_crl_file", &config.smtpd_tls_ccert_crl_file),
             ("smtpd_tls_ocsp_file", &config.smtpd_tls_ocsp_file),
         ] {
-            // What is missing may come.
-            let held = (!file.is_empty()).then(|| HeldFile::expect(as_path(file)).ok()).flatten();
-            watched.extend(held.map(|held| Watched::single(name, file, held, QUIET)));
+            renewal.watch(name, file, QUIET);
         }
-        watched.extend(watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET));
+        renewal.watch("smtpd_tls_CAfile", &config.smtpd_tls_CAfile, QUIET);
         for (name, list) in [
             ("smtpd_tls_ccert_user_maps", &config.smtpd_tls_ccert_user_maps),
+            ("smtpd_tls_ccert_authzid_maps", &config.smtpd_tls_ccert_authzid_maps),
             ("relay_clientcerts", &config.relay_clientcerts),
         ] {
-            for file in words_braced(list, COMMA_SPACE).filter_map(read_once) {
+            let parts = words_braced(list, COMMA_SPACE).flat_map(parts);
+            for file in parts.filter_map(read_once) {
                 // Whoever is taken out of it must not get in once more.
-                watched.extend(watch(name, file, Duration::ZERO));
+                renewal.watch(name, file, Duration::ZERO);
             }
         }
-        Some(Self { watched })
+        Some(renewal)
+    }
+
+    /// The files were read, and `tls` is what came of them.
+    pub fn serving(mut self, tls: Option<&TlsServer>) -> Self {
+        let Some(tls) = tls else { return self.without_pairs() };
+        for pair in self.watched.iter_mut().filter_map(|watched| watched.pair.as_mut()) {
+            let read = || std::fs::read(as_path(&pair.certificate)).ok();
+            pair.old = tls.certificate_file(&pair.certificate).or_else(read).unwrap_or_default();
+        }
+        self
+    }
+
+    /// There is no TLS, maybe as somebody was at the files: whatever he does next may mend it.
+    fn without_pairs(mut self) -> Self {
+        let pairs: Vec<_> =
+            self.watched.iter_mut().filter_map(|watched| watched.pair.take()).collect();
+        self.watched.extend(pairs.into_iter().map(|pair| Watched {
+            title: fill!("key {}", pair.key_name),
+            file: pair.key,
+            pair: None,
+            quiet: QUIET,
+        }));
+        self
+    }
+
+    /// Holds a file, which may be missing as yet.
+    fn hold(&self, file: &[u8]) -> Option<HeldFile> {
+        let path = as_path(file);
+        let held = HeldFile::hold(path).ok()?;
+        Some(if self.by_name { held.by_name(path) } else { held })
+    }
+
+    fn watch(&mut self, parameter: &str, file: &[u8], quiet: Duration) {
+        if file.is_empty() {
+            return;
+        }
+        let Some(held) = self.hold(file) else { return };
+        let title = fill!("{} {}", parameter, file);
+        self.watched.push(Watched { title, file: held, pair: None, quiet });
+    }
+
+    fn watch_pair(&mut self, parameter: &str, certificate: &[u8], key: &[u8]) {
+        if certificate.eq_ignore_ascii_case(b"none") {
+            return;
+        }
+        if key.is_empty() || key == certificate || certificate.is_empty() {
+            return self.watch(parameter, certificate, QUIET);
+        }
+        let (Some(file), Some(held)) = (self.hold(certificate), self.hold(key)) else { return };
+        let pair = Pair {
+            key_name: key.to_vec(),
+            key: held,
+            certificate: certificate.to_vec(),
+            old: Vec::new(),
+            warned: Cell::new(false),
+        };
+        let title = fill!("{} {}", parameter, certificate);
+        self.watched.push(Watched { title, file, pair: Some(pair), quiet: QUIET });
     }
 
     /// What has changed, so that this process is to end: the parameter and the file.
@@ -93,10 +156,6 @@ impl Renewal {
 }
 
 impl Watched {
-    fn single(parameter: &str, name: &[u8], file: HeldFile, quiet: Duration) -> Self {
-        Self { title: fill!("{} {}", parameter, name), file, pair: None, quiet }
-    }
-
     fn is_due(&self, now: SystemTime) -> bool {
         self.changed().is_some_and(|changed| {
             // A clock that was set back must not keep old files in service.
@@ -104,15 +163,19 @@ impl Watched {
         })
     }
 
+    /// When all has changed that is to change together.
     fn changed(&self) -> Option<SystemTime> {
-        let changed = self.file.changed();
-        let Some(pair) = &self.pair else { return changed };
-        match (changed, pair.key.changed()) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some(certificate.max(key)),
-            (Some(certificate), None) if pair.is_of_the_same_key() => Some(certificate),
-            (half, _) => {
-                pair.wait(&self.title, half.is_none());
+        let Some(pair) = &self.pair else { return Some(self.file.changed()?.at) };
+        // Half a pair for which only the owner or the mode is another has not changed.
+        let changed = |file: &HeldFile| file.changed().filter(|it| it.kind > Kind::Status);
+        match (changed(&self.file), changed(&pair.key)) {
+            (Some(certificate), Some(key)) => Some(certificate.and(key).at),
+            (Some(certificate), None) if pair.is_renewed(certificate) => Some(certificate.at),
+            (certificate, key) => {
+                // Nothing is said where that may be all that it is.
+                if certificate.or(key).is_some_and(|half| half.kind == Kind::Content) {
+                    pair.wait(&self.title, certificate.is_none());
+                }
                 None
             }
         }
@@ -121,9 +184,12 @@ impl Watched {
 
 impl Pair {
     /// Whether the new certificate, where we may read it, is of the key in service.
-    fn is_of_the_same_key(&self) -> bool {
+    fn is_renewed(&self, change: Change) -> bool {
         let key = |pem: &[u8]| X509::from_pem(pem).and_then(|it| it.public_key()).ok();
-        let Ok(new) = std::fs::read(&self.certificate) else { return false };
+        let Ok(new) = std::fs::read(as_path(&self.certificate)) else { return false };
+        if change.kind == Kind::Unknown && new == self.old {
+            return false;
+        }
         if late_libraries::load_openssl().is_err() {
             return false;
         }
@@ -148,39 +214,19 @@ impl Pair {
     }
 }
 
-fn watch(parameter: &str, file: &[u8], quiet: Duration) -> Option<Watched> {
-    if file.is_empty() {
-        return None;
-    }
-    let held = HeldFile::hold(as_path(file)).ok()?;
-    Some(Watched::single(parameter, file, held, quiet))
-}
-
-fn watch_pair(parameter: &str, certificate: &[u8], key: &[u8]) -> Option<Watched> {
-    let mut watched = watch(parameter, certificate, QUIET)?;
-    if !key.is_empty() && key != certificate {
-        watched.pair = Some(Pair {
-            key_name: key.to_vec(),
-            key: HeldFile::hold(as_path(key)).ok()?,
-            certificate: as_path(certificate).to_path_buf(),
-            old: std::fs::read(as_path(certificate)).unwrap_or_default(),
-            warned: Cell::new(false),
-        });
-    }
-    Some(watched)
-}
-
 /// The file of a table that is read once.
 fn read_once(word: &[u8]) -> Option<&[u8]> {
     let colon = memchr::memchr(b':', word)?;
     let (kind, name) = (&word[..colon], &word[colon + 1..]);
-    (READ_ONCE.contains(&kind) && name.first() == Some(&b'/')).then_some(name)
+    // Between braces stands the text itself.
+    (READ_ONCE.contains(&kind) && !name.starts_with(b"{")).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::path::{Path, PathBuf};
 
     use openssl::asn1::Asn1Time;
     use openssl::ec::{EcGroup, EcKey};
@@ -190,6 +236,7 @@ mod tests {
     use openssl::x509::{X509Builder, X509Name};
 
     use super::*;
+    use crate::ipc::tlsmgr::Tlsmgr;
     use crate::log::captured;
 
     struct Place(PathBuf);
@@ -208,14 +255,37 @@ mod tests {
             fs::rename(beside, self.0.join(name)).unwrap();
         }
 
+        /// Gives a file away, and puts another one there.
+        fn move_and_put(&self, name: &str, content: &[u8]) {
+            fs::rename(self.0.join(name), self.0.join(format!("{name}~"))).unwrap();
+            fs::write(self.0.join(name), content).unwrap();
+        }
+
         fn renewal(&self) -> Renewal {
-            captured::take();
+            self.renewal_of(false)
+        }
+
+        fn main_cf(&self) -> String {
             let place = self.0.display();
-            let main_cf = format!(
-                "smtpd_tls_cert_file = {place}/cert\nsmtpd_tls_key_file = {place}/key\n\
+            format!(
+                "smtpd_tls_security_level = may\n\
+                 smtpd_tls_cert_file = {place}/cert\nsmtpd_tls_key_file = {place}/key\n\
                  smtpd_tls_ccert_user_maps = texthash:{place}/users, static:x\n"
-            );
-            Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap()
+            )
+        }
+
+        fn renewal_of(&self, jailed: bool) -> Renewal {
+            captured::take();
+            let mut config = Config::of_text(&self.main_cf()).unwrap();
+            config.jailed = jailed;
+            let renewal = Renewal::prepare(&config).unwrap();
+            let mut renewal = renewal.serving(Some(&server(&config)));
+            if jailed {
+                // There is no such file in the jail.
+                renewal.watched[0].pair.as_mut().unwrap().certificate = b"/nowhere".to_vec();
+            }
+            tick(self);
+            renewal
         }
     }
 
@@ -223,6 +293,18 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    const MAY: &str = "smtpd_tls_security_level = may\n";
+
+    fn prepare(main_cf: &str) -> Renewal {
+        Renewal::prepare(&Config::of_text(main_cf).unwrap()).unwrap()
+    }
+
+    /// A server that has read its files, and has made nothing of them yet.
+    fn server(config: &Config) -> TlsServer {
+        let settings = Settings::of(config, &Switches::of(config).unwrap()).unwrap();
+        TlsServer::with(settings, None, Box::new(Tlsmgr::new(config))).unwrap()
     }
 
     fn key() -> PKey<Private> {
@@ -250,6 +332,17 @@ mod tests {
         place.put("key", &key.private_key_to_pem_pkcs8().unwrap());
         place.put("users", b"AA:BB alice\n");
         (place, key)
+    }
+
+    /// Goes on when the clock of files has, which older kernels move every few milliseconds.
+    fn tick(place: &Place) {
+        let now = || {
+            place.put("clock", b"");
+            fs::metadata(place.0.join("clock")).unwrap()
+        };
+        let time = |status: fs::Metadata| (status.ctime(), status.ctime_nsec());
+        let before = time(now());
+        while time(now()) == before {}
     }
 
     /// Why the process is to end, when all has been quiet for long.
@@ -295,6 +388,92 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_users_is_read_anew_when_the_old_one_keeps_a_name() {
+        for jailed in [false, true] {
+            let (place, _) = filled(&format!("kept-{jailed}"));
+            let renewal = place.renewal_of(jailed);
+            place.move_and_put("users", b"");
+            assert_eq!(due(&renewal), title("smtpd_tls_ccert_user_maps", &place, "users"));
+        }
+    }
+
+    #[test]
+    fn each_file_of_each_table_of_clients_is_watched() {
+        captured::take();
+        for (parameter, list) in [
+            ("smtpd_tls_ccert_user_maps", "static:x, unionmap:{texthash:@, static:x}"),
+            ("smtpd_tls_ccert_authzid_maps", "texthash:@"),
+            ("relay_clientcerts", "unionmap:{static:x pipemap:{static:x, regexp:@}}"),
+        ] {
+            let place = Place::new(parameter);
+            place.put("table", b"");
+            let file = place.0.join("table").display().to_string();
+            let main_cf = format!("{MAY}{parameter} = {}\n", list.replace('@', &file));
+            let renewal = prepare(&main_cf);
+            place.put("table", b"x y");
+            assert_eq!(due(&renewal), title(parameter, &place, "table"));
+        }
+    }
+
+    #[test]
+    fn a_text_between_braces_is_no_file() {
+        assert_eq!(read_once(b"cidr:{{1.2.3.4 x}}"), None);
+        assert_eq!(read_once(b"cidr:tables/x"), Some(&b"tables/x"[..]));
+        assert_eq!(read_once(b"hash:/x"), None);
+    }
+
+    #[test]
+    fn a_table_that_was_moved_away_is_read_when_it_comes() {
+        let (place, _) = filled("away");
+        fs::remove_file(place.0.join("users")).unwrap();
+        let renewal = place.renewal();
+        assert_eq!(due(&renewal), None);
+        place.put("users", b"");
+        assert_eq!(due(&renewal), title("smtpd_tls_ccert_user_maps", &place, "users"));
+    }
+
+    #[test]
+    fn a_pair_is_renewed_when_the_old_one_keeps_its_names() {
+        for jailed in [false, true] {
+            let (place, _) = filled(&format!("kept-pair-{jailed}"));
+            let renewal = place.renewal_of(jailed);
+            let new = key();
+            place.move_and_put("cert", &certificate(&new, 9));
+            assert_eq!(due(&renewal), None);
+            place.move_and_put("key", &new.private_key_to_pem_pkcs8().unwrap());
+            assert_eq!(due(&renewal), title("smtpd_tls_cert_file", &place, "cert"));
+        }
+    }
+
+    #[test]
+    fn another_mode_or_name_of_half_a_pair_is_nothing_to_wait_for() {
+        for (jailed, name) in [(false, "cert"), (true, "cert"), (false, "key"), (true, "key")] {
+            let (place, _) = filled(&format!("mode-{jailed}-{name}"));
+            let renewal = place.renewal_of(jailed);
+            let path = place.0.join(name);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(due(&renewal), None);
+            fs::hard_link(&path, place.0.join("backup")).unwrap();
+            assert_eq!(due(&renewal), None);
+            assert!(captured::take().is_empty());
+            assert_eq!(due(&place.renewal_of(jailed)), None);
+        }
+    }
+
+    #[test]
+    fn where_the_certificate_can_be_read_its_content_counts() {
+        let (place, key) = filled("content");
+        let mut renewal = place.renewal_of(true);
+        let path = place.0.join("cert").into_os_string().into_encoded_bytes();
+        renewal.watched[0].pair.as_mut().unwrap().certificate = path;
+        fs::hard_link(place.0.join("cert"), place.0.join("backup")).unwrap();
+        assert_eq!(due(&renewal), None);
+        place.move_and_put("cert", &certificate(&key, 9));
+        assert_eq!(due(&renewal), title("smtpd_tls_cert_file", &place, "cert"));
+        assert!(captured::take().is_empty());
+    }
+
+    #[test]
     fn what_is_just_being_written_is_left_alone() {
         let (place, key) = filled("quiet");
         let renewal = place.renewal();
@@ -320,8 +499,8 @@ mod tests {
             place.put("crl", old);
         }
         let list = place.0.join("crl").display().to_string();
-        let main_cf = format!("smtpd_tls_ccert_crl_file = {list}");
-        let renewal = Renewal::prepare(&Config::of_text(&main_cf).unwrap()).unwrap();
+        let main_cf = format!("{MAY}smtpd_tls_ccert_crl_file = {list}\n");
+        let renewal = prepare(&main_cf);
         assert_eq!(due(&renewal), None);
         place.put("crl", b"new");
         assert_eq!(due(&renewal), title("smtpd_tls_ccert_crl_file", place, "crl"));
@@ -338,8 +517,39 @@ mod tests {
     }
 
     #[test]
+    fn where_half_a_pair_was_read_the_other_half_is_waited_for() {
+        let (place, _) = filled("half");
+        let new = key();
+        place.put("cert", &certificate(&new, 9));
+        let renewal = prepare(&place.main_cf()).serving(None);
+        assert_eq!(due(&renewal), None);
+        place.put("key", &new.private_key_to_pem_pkcs8().unwrap());
+        assert_eq!(due(&renewal), title("key", &place, "key"));
+        assert!(captured::take().is_empty());
+    }
+
+    #[test]
+    fn the_certificate_in_service_is_that_which_was_read() {
+        let (place, _) = filled("read");
+        let config = Config::of_text(&place.main_cf()).unwrap();
+        let renewal = Renewal::prepare(&config).unwrap();
+        let tls = server(&config);
+        let old = fs::read(place.0.join("cert")).unwrap();
+        place.put("cert", b"another");
+        let renewal = renewal.serving(Some(&tls));
+        assert_eq!(renewal.watched[0].pair.as_ref().unwrap().old, old);
+    }
+
+    #[test]
     fn it_can_be_turned_off() {
-        let config = Config::of_text("smtpd_tls_hot_reload = no").unwrap();
-        assert!(Renewal::prepare(&config).is_none());
+        let is_off = |main_cf: &str| Renewal::prepare(&Config::of_text(main_cf).unwrap()).is_none();
+        assert!(!is_off(MAY));
+        assert!(is_off(&format!("{MAY}smtpd_tls_hot_reload = no\n")));
+        assert!(is_off("smtpd_tls_cert_file = /cert\n"));
+    }
+
+    #[test]
+    fn without_certificates_there_is_nothing_to_watch() {
+        assert!(prepare(&format!("{MAY}smtpd_tls_cert_file = none\n")).watched.is_empty());
     }
 }

@@ -163,6 +163,13 @@ impl TlsServer {
         }
     }
 
+    /// The certificate file `name` as it was read, as long as it is kept.
+    pub(super) fn certificate_file(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let State::Waiting(files) = &*self.state.borrow() else { return None };
+        let mut certificates = files.pairs.iter().map(|pair| &pair.certificate);
+        certificates.find(|file| file.name == name)?.bytes.as_ref().ok().cloned()
+    }
+
     /// Whether OpenSSL was left alone so far.
     #[cfg(test)]
     pub(super) fn is_waiting(&self) -> bool {

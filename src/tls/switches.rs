@@ -28,6 +28,15 @@ impl Switches {
         asked.settle(&config.smtpd_tls_security_level)
     }
 
+    /// Whether [`of`](Self::of) will have TLS offered, if it is right; says nothing of what is wrong.
+    pub fn want_tls(config: &Config) -> bool {
+        match &config.smtpd_tls_security_level[..] {
+            _ if config.smtpd_tls_wrappermode => true,
+            [] => config.smtpd_use_tls || config.smtpd_enforce_tls,
+            level => !level.eq_ignore_ascii_case(b"none"),
+        }
+    }
+
     /// A level counts more than use and enforce; wrapper mode counts more than a level, which is
     /// not even looked at.
     fn settle(mut self, level: &[u8]) -> Result<Self, Fatal> {
@@ -81,6 +90,22 @@ mod tests {
         assert_eq!(NOTHING.settle(b""), Ok(NOTHING));
         assert_eq!(OFFERED.settle(b""), Ok(OFFERED));
         assert_eq!(Switches { enforce_tls: true, ..NOTHING }.settle(b""), Ok(DEMANDED));
+    }
+
+    #[test]
+    fn one_can_tell_in_advance_whether_tls_will_be_wanted() {
+        for level in ["", "none", "None", "may", "Encrypt", "verify"] {
+            for other in ["", "smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_wrappermode"] {
+                let mut main_cf = format!("smtpd_tls_security_level = {level}\n");
+                if !other.is_empty() {
+                    main_cf += &format!("{other} = yes\n");
+                }
+                let config = Config::of_text(&main_cf).unwrap();
+                let settled = Switches::of(&config).unwrap();
+                assert_eq!(Switches::want_tls(&config), settled.use_tls, "{main_cf}");
+            }
+        }
+        captured::take();
     }
 
     #[test]
