@@ -262,8 +262,9 @@ impl TlsServer {
     ) {
         let (log, namaddr) = (connection.log, &connection.namaddr);
         facts.has_certificate = true;
-        facts.trusted = ssl.verify_result() == X509VerifyResult::OK;
-        facts.revoked = peer::is_revoked(ssl);
+        let own = engine.fault_of(certificate);
+        facts.trusted = own.is_none() && ssl.verify_result() == X509VerifyResult::OK;
+        facts.revoked = peer::is_revoked(ssl) || own.is_some();
         if log.has(LogMask::VERBOSE) {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
@@ -279,10 +280,10 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
             info!("{}: {}", namaddr, facts.peer_words(self.settings.release));
         }
-        let error = match facts.resumed {
+        let error = own.or_else(|| match facts.resumed {
             true => (!facts.trusted).then(|| VerifyError::remembered(ssl)),
             false => locked(&connection.findings).error.take(),
-        };
+        });
         if self.settings.own.hints {
             let shown = Shown::of(certificate, legacy, error.as_ref().filter(|_| !facts.trusted));
             facts.shown = Some(Box::new(shown));
@@ -301,6 +302,14 @@ impl TlsServer {
         } else if let Some(error) = error {
             error.log(namaddr);
         }
+    }
+}
+
+impl Engine {
+    /// What is wrong with a client's certificate, whatever chain it came with.
+    fn fault_of(&self, certificate: &X509Ref) -> Option<VerifyError> {
+        let revoked = self.lists.as_ref().is_some_and(|lists| lists.revoke(certificate));
+        revoked.then(|| VerifyError::revoked(certificate))
     }
 }
 

@@ -722,6 +722,40 @@ pub(super) fn add_list(ctx: &mut SslContextBuilder, list: &X509CrlRef) -> bool {
     unsafe { X509_STORE_add_crl(store, list.as_ptr()) > 0 }
 }
 
+/// An extension of a revocation list.
+pub(super) struct ListExtension {
+    pub(super) nid: Nid,
+    pub(super) critical: bool,
+    /// DER.
+    pub(super) value: Vec<u8>,
+}
+
+/// All extensions of a revocation list.
+pub(super) fn list_extensions(list: &X509CrlRef) -> Vec<ListExtension> {
+    // SAFETY: the list is alive.
+    let count = unsafe { sys::X509_CRL_get_ext_count(list.as_ptr()) };
+    (0..count).filter_map(|index| list_extension(list, index)).collect()
+}
+
+fn list_extension(list: &X509CrlRef, index: c_int) -> Option<ListExtension> {
+    // SAFETY: the list is alive; an index out of range gives NULL.
+    let extension = unsafe { sys::X509_CRL_get_ext(list.as_ptr(), index) };
+    if extension.is_null() {
+        return None;
+    }
+    // SAFETY: not null, alive as long as the list.
+    let object = unsafe { sys::X509_EXTENSION_get_object(extension) };
+    // SAFETY: an extension that was read has its object.
+    let nid = Nid::from_raw(unsafe { sys::OBJ_obj2nid(object) });
+    // SAFETY: not null, and alive.
+    let critical = unsafe { sys::X509_EXTENSION_get_critical(extension) } > 0;
+    // SAFETY: not null, and alive.
+    let data = unsafe { sys::X509_EXTENSION_get_data(extension) };
+    // SAFETY: an extension that was read has its value; any OCTET STRING is an ASN1_STRING.
+    let value = unsafe { Asn1StringRef::from_ptr(data.cast()) };
+    Some(ListExtension { nid, critical, value: value.as_slice().to_vec() })
+}
+
 /// What an OCSP response says of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OcspAnswer {

@@ -7,6 +7,7 @@
 mod accept;
 mod certificates;
 mod ciphers;
+mod crl;
 mod dump;
 mod ffi;
 mod files;

@@ -30,7 +30,7 @@ use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
 use super::trace::Traces;
-use super::{Switches, inspect, library, peer, sound, stapling};
+use super::{Switches, crl, inspect, library, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
@@ -210,7 +210,7 @@ impl Files {
             })
             && is_sound(self.ca.as_ref(), sound::certificates)
             && is_sound(self.dh.as_ref(), sound::dh_parameters)
-            && is_sound(self.lists.as_ref(), Lists::are_there)
+            && is_sound(self.lists.as_ref(), crl::are_there)
             && is_sound(self.ocsp.as_ref(), stapling::is_there)
     }
 }
