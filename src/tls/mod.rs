@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod bond;
 mod certificates;
 mod ciphers;
 mod crl;

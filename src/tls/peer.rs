@@ -164,6 +164,11 @@ impl VerifyError {
         Self::of_certificate(certificate, code::CERT_REVOKED)
     }
 
+    /// The client's own certificate has ended.
+    pub(super) fn expired(certificate: &X509Ref) -> Self {
+        Self::of_certificate(certificate, code::CERT_HAS_EXPIRED)
+    }
+
     fn of_certificate(certificate: &X509Ref, code: i32) -> Self {
         Self { depth: 0, code: result_of(code), certificate: Some(certificate.to_owned()) }
     }

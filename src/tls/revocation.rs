@@ -6,11 +6,7 @@
 //!
 //! Who is revoked is looked up in the lists themselves, whatever chain a client sends: OpenSSL finds
 //! a list only by the certificate of its authority, which the client may leave out.
-//!
-//! What OpenSSL found is kept in a session that goes on later, so sessions are bound to the lists
-//! (and to how many of them had ended) that they began with: under others, a full handshake is made.
 
-use openssl::hash::{MessageDigest, hash};
 use openssl::ssl::SslContextBuilder;
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{CrlStatus, X509, X509Crl, X509Ref};
@@ -22,10 +18,8 @@ use crate::stream::log_library_errors;
 
 /// The lists in service.
 pub(super) struct Lists {
-    /// Of the files they came from.
-    digest: Vec<u8>,
     /// When each ends, seconds since 1970.
-    ends: Vec<i64>,
+    pub(super) ends: Vec<i64>,
     /// Those that say who is revoked, also where they have ended.
     revoking: Vec<X509Crl>,
 }
@@ -52,9 +46,7 @@ impl Lists {
         }
         let revoking = revoking(lists);
         ffi::clear_errors();
-        let bytes = file.bytes.as_deref().unwrap_or_default();
-        let digest = hash(MessageDigest::sha256(), &[bytes, ca].concat());
-        Self { digest: digest.map(|it| it.to_vec()).unwrap_or_default(), ends, revoking }
+        Self { ends, revoking }
     }
 
     /// Whether a list has this certificate, by its serial number and the name of its issuer: a client
@@ -66,12 +58,6 @@ impl Lists {
             crl::are_equal(list.issuer_name(), issuer)
                 && matches!(list.get_by_serial(serial), CrlStatus::Revoked(_))
         })
-    }
-
-    /// What sessions of a service are bound to.
-    pub(super) fn context(&self, service: &[u8], now: i64) -> [u8; 32] {
-        let ended = self.ends.iter().filter(|end| **end < now).count();
-        session::session_id_context(&fill!("{}\0{}\0{}", service, ended, self.digest))
     }
 }
 
@@ -121,25 +107,5 @@ fn warn_of_end(file: &File, list: &X509Crl, end: i64) {
         let issuer = ffi::one_line(list.issuer_name());
         let words = "has expired: no certificate of it is trusted";
         warning!("smtpd_tls_ccert_crl_file {}: the CRL of {} {}", file.name, issuer, words);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sessions_are_bound_to_lists_that_have_not_ended_since() {
-        let of = |digest: &[u8]| Lists {
-            digest: digest.to_vec(),
-            ends: vec![100, 200],
-            revoking: Vec::new(),
-        };
-        let (lists, others) = (of(b"d"), of(b"e"));
-        assert_eq!(lists.context(b"smtp", 1), lists.context(b"smtp", 100));
-        assert_ne!(lists.context(b"smtp", 1), lists.context(b"smtp", 101));
-        assert_ne!(lists.context(b"smtp", 101), lists.context(b"smtp", 201));
-        assert_ne!(lists.context(b"smtp", 1), others.context(b"smtp", 1));
-        assert_ne!(lists.context(b"smtp", 1), lists.context(b"submission", 1));
     }
 }

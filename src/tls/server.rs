@@ -19,6 +19,7 @@ use openssl::ssl::{
 };
 use openssl::x509::X509;
 
+use super::bond::Bond;
 use super::certificates::{Pair, load_chains};
 use super::ffi::{self, ConfigFile, InitError};
 use super::files::{File, as_path};
@@ -66,6 +67,8 @@ pub(super) struct Engine {
     pub(super) digest: MessageDigest,
     /// smtpd_tls_ccert_crl_file
     pub(super) lists: Option<Lists>,
+    /// What sessions are bound to; `None`: as in Postfix.
+    pub(super) bond: Option<Bond>,
 }
 
 /// The files that main.cf names.
@@ -332,6 +335,7 @@ fn build(
     set_verification(&mut ctx, settings, files);
     let lists = files.lists.as_ref().filter(|_| settings.ask);
     let lists = lists.map(|file| Lists::load(&mut ctx, file, files.ca.as_ref()));
+    let bond = Bond::of(settings, files.ca.as_ref(), files.lists.as_ref(), lists.as_ref());
     if let Some(file) = &files.ocsp {
         stapling::staple(&mut ctx, file);
     }
@@ -349,7 +353,7 @@ fn build(
     let ciphers_refused = !set_ciphers(&mut ctx, settings);
     forget_errors();
     let (context, sessions) = (ctx.build(), Arc::new(sessions));
-    Some(Engine { context, sessions, ciphers_refused, digest, lists })
+    Some(Engine { context, sessions, ciphers_refused, digest, lists, bond })
 }
 
 /// What was not worth a word must not be taken for the error of a handshake.
