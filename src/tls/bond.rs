@@ -4,7 +4,7 @@
 //! count, or revocation lists, it must be what would be found today: with the same authorities, the
 //! same lists, and as many of them ended. Elsewhere sessions are bound as in Postfix.
 
-use openssl::sha::Sha256;
+use openssl::sha::sha256;
 
 use super::files::File;
 use super::revocation::Lists;
@@ -30,16 +30,13 @@ impl Bond {
         if !settings.ask || !(settings.own.names_count || lists.is_some()) {
             return None;
         }
-        let mut hash = Sha256::new();
-        let path = settings.append_default_ca.then_some(&b"default"[..]);
-        let contents = [ca, file].map(|file| file.and_then(|file| file.bytes.as_deref().ok()));
-        for part in contents.into_iter().chain([Some(&settings.ca_path[..]), path]) {
-            let part = part.unwrap_or_default();
-            hash.update(&part.len().to_ne_bytes());
-            hash.update(part);
-        }
+        let content = |file: Option<&File>| {
+            sha256(file.and_then(|file| file.bytes.as_deref().ok()).unwrap_or_default())
+        };
+        let default = [u8::from(settings.append_default_ca); 32];
+        let parts = [content(ca), content(file), sha256(&settings.ca_path), default];
         let ends = lists.map_or_else(Vec::new, |lists| lists.ends.clone());
-        Some(Self { digest: hash.finish(), ends })
+        Some(Self { digest: sha256(parts.as_flattened()), ends })
     }
 
     /// The session id context of a service.

@@ -49,7 +49,6 @@ struct SingleResponse {
 #[repr(C)]
 struct CertificateInfo {
     x509: *mut sys::X509,
-    crl: *mut sys::X509_CRL,
 }
 
 type TicketCallback = unsafe extern "C" fn(
@@ -678,7 +677,7 @@ fn pkcs8_key(at: &mut *const c_uchar, len: c_long) -> *mut sys::EVP_PKEY {
     key
 }
 
-/// Adds certificates and revocation lists (PEM) to what is trusted. Gives how many, or none where
+/// Adds certificates (PEM) to what is trusted. Gives how many, or none where
 /// OpenSSL's errors say why.
 pub(super) fn add_trusted(ctx: &mut SslContextBuilder, pem: &[u8]) -> Option<usize> {
     let bio = Bio::over(pem)?;
@@ -701,18 +700,12 @@ fn add_info(ctx: &mut SslContextBuilder, stack: *mut sys::OPENSSL_STACK, i: c_in
     let info = unsafe { sys::OPENSSL_sk_value(stack, i) }.cast::<CertificateInfo>();
     // SAFETY: entries are never null.
     let info = unsafe { &*info };
-    let mut added = 0;
-    if !info.x509.is_null() {
-        // SAFETY: not null, alive as long as the stack.
-        let certificate = unsafe { X509Ref::from_ptr(info.x509) };
-        added += usize::from(ctx.cert_store_mut().add_cert(certificate.to_owned()).is_ok());
+    if info.x509.is_null() {
+        return 0;
     }
-    if !info.crl.is_null() {
-        let store = ctx.cert_store_mut().as_ptr();
-        // SAFETY: both are alive; the store counts its own reference.
-        added += usize::from(unsafe { X509_STORE_add_crl(store, info.crl) } > 0);
-    }
-    added
+    // SAFETY: not null, alive as long as the stack.
+    let certificate = unsafe { X509Ref::from_ptr(info.x509) };
+    usize::from(ctx.cert_store_mut().add_cert(certificate.to_owned()).is_ok())
 }
 
 /// Adds a revocation list.

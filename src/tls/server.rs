@@ -406,7 +406,10 @@ fn load_ca(ctx: &mut SslContextBuilder, settings: &Settings, files: &Files, prov
     if file.is_empty() && path.is_empty() {
         return true;
     }
-    let in_memory = files.ca.as_ref().filter(|_| proven).and_then(|file| file.bytes.as_ref().ok());
+    // Revocation lists in it would count beside our own: from memory, certificates only are taken.
+    let from_memory = proven || !settings.own.crl_file.is_empty();
+    let in_memory =
+        files.ca.as_ref().filter(|_| from_memory).and_then(|file| file.bytes.as_ref().ok());
     let file_name = (!file.is_empty() && in_memory.is_none()).then(|| as_path(file));
     let path_name = (!path.is_empty()).then(|| as_path(path));
     let mut result = Ok(());

@@ -388,3 +388,21 @@ fn each_part_of_a_partitioned_list_revokes() {
     assert_eq!(judged(&settings, &good).0, (false, false));
     assert_eq!(judged(&settings, &lost).0, (false, true));
 }
+
+#[test]
+fn lists_among_the_authorities_do_not_count() {
+    let pki = Pki::new();
+    let good = pki.client(&Shape::of("good"));
+    pki.write("ca.pem", &[pki.ca.0.to_pem().unwrap(), pki.list(FAR, &[])].concat());
+    let ended = pki.list_with((LATER, "20210201000000Z"), &[], &[]);
+    let (is, said) = judged(&pki.with_lists(&ended), &good);
+    assert_eq!(is, (false, false));
+    assert_eq!(said.last(), Some(&format!("{FAILED}: CRL of {CA} has expired")));
+    assert_eq!(judged(&pki.with_lists(&pki.list(FAR, &[])), &good).0, (true, false));
+    // Where there are none but certificates, that is said as ever.
+    pki.write("ca.pem", &pki.list(FAR, &[]));
+    log();
+    let settings = pki.with_lists(&pki.list(FAR, &[]));
+    assert!(TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).is_none());
+    assert!(log()[0].starts_with("cannot load Certification Authority data, CAfile="));
+}
