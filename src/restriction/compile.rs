@@ -164,6 +164,11 @@ const SEARCH_KEYS: &[(&str, SearchKey)] = &[
 ];
 
 impl SearchKey {
+    /// Whether it is a name, which counts only in a verified chain.
+    fn is_name(self) -> bool {
+        matches!(self, Self::Subject | Self::Issuer | Self::Email | Self::Dns | Self::Uri)
+    }
+
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         SEARCH_KEYS.iter().find(|(_, key)| *key == self).map_or("", |(name, _)| *name)
@@ -356,6 +361,12 @@ impl Compiler<'_, '_> {
         }
         steps.shrink_to_fit();
         Ok(List { steps })
+    }
+
+    /// Whether names of a client's certificate are looked up in some table.
+    pub(crate) fn looks_up_names(&self) -> bool {
+        let orders = self.tables.iter().flat_map(|tables| tables.searches.values());
+        orders.filter_map(|it| it.order.as_deref()).flatten().any(|key| key.is_name())
     }
 
     fn open_tables(&mut self, words: &[&[u8]]) -> Result<(), Fatal> {

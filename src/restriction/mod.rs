@@ -260,6 +260,8 @@ pub struct Policy {
     pub(crate) warned_of_check_relay_domains: Cell<bool>,
     pub(crate) warned_of_maps_rbl: Cell<bool>,
     pub(crate) warned_of_mx_backup: Cell<bool>,
+    /// Some restriction looks up names of a client's certificate (search_order).
+    looks_up_names: bool,
     /// See [`remembered`].
     may_remember: bool,
 }
@@ -269,6 +271,11 @@ const TODAYS_RELAY_RESTRICTIONS: &[u8] =
     b"permit_mynetworks, permit_sasl_authenticated, permit_auth_destination";
 
 impl Policy {
+    /// Whether some restriction looks up names of a client's certificate.
+    pub fn looks_up_names(&self) -> bool {
+        self.looks_up_names
+    }
+
     /// Compiles all lists and opens what they need; before the chroot. The order is Postfix's.
     pub fn compile(config: &Rc<Config>, opener: &mut Opener) -> Result<Box<Self>, Fatal> {
         let clients = Clients::open(config, opener)?;
@@ -303,6 +310,7 @@ impl Policy {
         let end_of_data = list(&config.smtpd_end_of_data_restrictions)?;
         let texts = class_names.texts.iter();
         let classes = texts.map(|text| list(text)).collect::<Result<Vec<_>, _>>()?;
+        let looks_up_names = compiler.looks_up_names();
         compile::check_safety_net(config, &class_names)?;
         compile::check_tempfail_actions(config)?;
         let permit_log = MatchList::open(
@@ -343,6 +351,7 @@ impl Policy {
             warned_of_check_relay_domains: Cell::new(false),
             warned_of_maps_rbl: Cell::new(false),
             warned_of_mx_backup: Cell::new(false),
+            looks_up_names,
             may_remember: asks && remembered::may_remember(config),
             config: Rc::clone(config),
         }))

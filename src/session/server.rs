@@ -128,6 +128,7 @@ impl Server {
             spec => Some(opener.open(spec, Request { fold_fixed: true, ..Request::default() })?),
         };
         let mut switches = Switches::of(config)?;
+        switches.names_count |= policy.as_ref().is_some_and(|it| it.looks_up_names());
         if config.stand_alone {
             switches = Switches::default();
         }

@@ -176,8 +176,10 @@ mod openssl {
         SSL_set_read_ahead SSL_set_security_level SSL_set_session_id_context SSL_shutdown
         SSL_state_string_long SSL_use_cert_and_key SSL_version SSL_write_ex TLS_client_method
         TLS_method TLS_server_method X509V3_EXT_i2d X509V3_EXT_nconf_nid X509V3_set_ctx
-        X509V3_set_nconf X509_CRL_free X509_CRL_get0_nextUpdate X509_CRL_get_issuer X509_CRL_verify
-        X509_EXTENSION_free X509_INFO_free X509_NAME_ENTRY_get_data X509_NAME_ENTRY_get_object
+        X509V3_set_nconf X509_CRL_free X509_CRL_get0_by_serial X509_CRL_get0_lastUpdate
+        X509_CRL_get0_nextUpdate X509_CRL_get_ext X509_CRL_get_ext_count X509_CRL_get_issuer
+        X509_CRL_verify X509_EXTENSION_free X509_EXTENSION_get_critical X509_EXTENSION_get_data
+        X509_EXTENSION_get_object X509_INFO_free X509_NAME_ENTRY_get_data X509_NAME_ENTRY_get_object
         X509_NAME_add_entry_by_NID X509_NAME_cmp X509_NAME_dup X509_NAME_entry_count X509_NAME_free
         X509_NAME_get_entry X509_NAME_get_index_by_NID X509_NAME_new X509_NAME_oneline
         X509_NAME_print_ex X509_STORE_CTX_get0_cert X509_STORE_CTX_get0_param

@@ -18,7 +18,7 @@ use super::server::{Engine, TlsServer};
 use super::session::{self, Connection, locked};
 use super::sni::Asked;
 use super::trace::{Trace, Traces};
-use super::{Algorithm, Names, Shown, TlsFacts, peer};
+use super::{Algorithm, Names, Shown, TlsFacts, inspect, peer};
 use crate::config::dialect::{Change, Release};
 use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
@@ -155,9 +155,9 @@ impl TlsServer {
             log_library_errors(&errors);
             return Err(HandshakeFailed);
         }
-        if let Some(lists) = &engine.lists {
-            // Sessions go on only under the lists that they began with.
-            ffi::bind_sessions(&mut ssl, &lists.context(&self.settings.service, session::now()))
+        if let Some(bond) = &engine.bond {
+            // Sessions go on only under what they began with.
+            ffi::bind_sessions(&mut ssl, &bond.context(&self.settings.service, session::now()))
                 .map_err(|_| HandshakeFailed)?;
         }
         if self.settings.require {
@@ -262,8 +262,12 @@ impl TlsServer {
     ) {
         let (log, namaddr) = (connection.log, &connection.namaddr);
         facts.has_certificate = true;
-        facts.trusted = ssl.verify_result() == X509VerifyResult::OK;
-        facts.revoked = peer::is_revoked(ssl);
+        let verified = ssl.verify_result() == X509VerifyResult::OK;
+        let fault = engine.fault_of(certificate, facts.resumed && verified);
+        let is_new = fault.is_some() || !facts.resumed;
+        facts.trusted = verified && fault.is_none();
+        let revoked = fault.as_ref().is_some_and(VerifyError::is_revocation);
+        facts.revoked = revoked || peer::is_revoked(ssl);
         if log.has(LogMask::VERBOSE) {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
@@ -279,10 +283,10 @@ impl TlsServer {
         if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {
             info!("{}: {}", namaddr, facts.peer_words(self.settings.release));
         }
-        let error = match facts.resumed {
+        let error = fault.or_else(|| match facts.resumed {
             true => (!facts.trusted).then(|| VerifyError::remembered(ssl)),
             false => locked(&connection.findings).error.take(),
-        };
+        });
         if self.settings.own.hints {
             let shown = Shown::of(certificate, legacy, error.as_ref().filter(|_| !facts.trusted));
             facts.shown = Some(Box::new(shown));
@@ -292,7 +296,7 @@ impl TlsServer {
         if facts.trusted || !(log.has(LogMask::UNTRUSTED) || error.as_ref().is_some_and(of_lists)) {
             return;
         }
-        if facts.resumed && !facts.revoked {
+        if !is_new && !facts.revoked {
             info!(
                 "{}: re-using session with untrusted certificate, \
                  look for details earlier in the log",
@@ -301,6 +305,19 @@ impl TlsServer {
         } else if let Some(error) = error {
             error.log(namaddr);
         }
+    }
+}
+
+impl Engine {
+    /// What is wrong with a client's certificate, whatever chain it came with. Where names count, a
+    /// session that `goes_on` is trusted no longer than the certificate lasts.
+    pub(super) fn fault_of(&self, certificate: &X509Ref, goes_on: bool) -> Option<VerifyError> {
+        if self.lists.as_ref().is_some_and(|lists| lists.revoke(certificate)) {
+            return Some(VerifyError::revoked(certificate));
+        }
+        let end = || inspect::seconds(certificate.not_after());
+        let ended = || end().is_none_or(|end| end < session::now());
+        (goes_on && self.bond.is_some() && ended()).then(|| VerifyError::expired(certificate))
     }
 }
 

@@ -49,7 +49,6 @@ struct SingleResponse {
 #[repr(C)]
 struct CertificateInfo {
     x509: *mut sys::X509,
-    crl: *mut sys::X509_CRL,
 }
 
 type TicketCallback = unsafe extern "C" fn(
@@ -678,7 +677,7 @@ fn pkcs8_key(at: &mut *const c_uchar, len: c_long) -> *mut sys::EVP_PKEY {
     key
 }
 
-/// Adds certificates and revocation lists (PEM) to what is trusted. Gives how many, or none where
+/// Adds certificates (PEM) to what is trusted. Gives how many, or none where
 /// OpenSSL's errors say why.
 pub(super) fn add_trusted(ctx: &mut SslContextBuilder, pem: &[u8]) -> Option<usize> {
     let bio = Bio::over(pem)?;
@@ -701,18 +700,12 @@ fn add_info(ctx: &mut SslContextBuilder, stack: *mut sys::OPENSSL_STACK, i: c_in
     let info = unsafe { sys::OPENSSL_sk_value(stack, i) }.cast::<CertificateInfo>();
     // SAFETY: entries are never null.
     let info = unsafe { &*info };
-    let mut added = 0;
-    if !info.x509.is_null() {
-        // SAFETY: not null, alive as long as the stack.
-        let certificate = unsafe { X509Ref::from_ptr(info.x509) };
-        added += usize::from(ctx.cert_store_mut().add_cert(certificate.to_owned()).is_ok());
+    if info.x509.is_null() {
+        return 0;
     }
-    if !info.crl.is_null() {
-        let store = ctx.cert_store_mut().as_ptr();
-        // SAFETY: both are alive; the store counts its own reference.
-        added += usize::from(unsafe { X509_STORE_add_crl(store, info.crl) } > 0);
-    }
-    added
+    // SAFETY: not null, alive as long as the stack.
+    let certificate = unsafe { X509Ref::from_ptr(info.x509) };
+    usize::from(ctx.cert_store_mut().add_cert(certificate.to_owned()).is_ok())
 }
 
 /// Adds a revocation list.
@@ -720,6 +713,40 @@ pub(super) fn add_list(ctx: &mut SslContextBuilder, list: &X509CrlRef) -> bool {
     let store = ctx.cert_store_mut().as_ptr();
     // SAFETY: both are alive; the store counts its own reference.
     unsafe { X509_STORE_add_crl(store, list.as_ptr()) > 0 }
+}
+
+/// An extension of a revocation list.
+pub(super) struct ListExtension {
+    pub(super) nid: Nid,
+    pub(super) critical: bool,
+    /// DER.
+    pub(super) value: Vec<u8>,
+}
+
+/// All extensions of a revocation list.
+pub(super) fn list_extensions(list: &X509CrlRef) -> Vec<ListExtension> {
+    // SAFETY: the list is alive.
+    let count = unsafe { sys::X509_CRL_get_ext_count(list.as_ptr()) };
+    (0..count).filter_map(|index| list_extension(list, index)).collect()
+}
+
+fn list_extension(list: &X509CrlRef, index: c_int) -> Option<ListExtension> {
+    // SAFETY: the list is alive; an index out of range gives NULL.
+    let extension = unsafe { sys::X509_CRL_get_ext(list.as_ptr(), index) };
+    if extension.is_null() {
+        return None;
+    }
+    // SAFETY: not null, alive as long as the list.
+    let object = unsafe { sys::X509_EXTENSION_get_object(extension) };
+    // SAFETY: an extension that was read has its object.
+    let nid = Nid::from_raw(unsafe { sys::OBJ_obj2nid(object) });
+    // SAFETY: not null, and alive.
+    let critical = unsafe { sys::X509_EXTENSION_get_critical(extension) } > 0;
+    // SAFETY: not null, and alive.
+    let data = unsafe { sys::X509_EXTENSION_get_data(extension) };
+    // SAFETY: an extension that was read has its value; any OCTET STRING is an ASN1_STRING.
+    let value = unsafe { Asn1StringRef::from_ptr(data.cast()) };
+    Some(ListExtension { nid, critical, value: value.as_slice().to_vec() })
 }
 
 /// What an OCSP response says of one certificate.

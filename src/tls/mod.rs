@@ -5,8 +5,10 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod bond;
 mod certificates;
 mod ciphers;
+mod crl;
 mod dump;
 mod ffi;
 mod files;

@@ -48,7 +48,7 @@ fn look_at(good: bool, chain: &X509StoreContextRef) -> Option<X509VerifyResult> 
     let connection = ssl.and_then(Connection::of)?;
     let depth = chain.error_depth();
     let mut findings = locked(&connection.findings);
-    if !good && depth > 0 && chain.error().as_raw() == code::UNABLE_TO_GET_CRL {
+    if !good && depth > 0 && code::NO_LIST.contains(&chain.error().as_raw()) {
         // Only who issued the client's own certificate must have a list.
         return Some(findings.result());
     }
@@ -130,12 +130,15 @@ mod code {
     pub(super) const CERT_REVOKED: i32 = 23;
     pub(super) const INVALID_PURPOSE: i32 = 26;
     pub(super) const CERT_UNTRUSTED: i32 = 27;
+    pub(super) const DIFFERENT_CRL_SCOPE: i32 = 44;
 
     /// A list that is not the authority's own, or that is not understood: what it says of a
     /// certificate does not count. (Signature twice, dates unreadable, issuer, key usage, critical
     /// extension, scope, path.)
     pub(super) const DOUBTFUL_LIST: &[i32] =
-        &[4, CRL_SIGNATURE_FAILURE, 15, 16, 33, 35, 36, 44, 54];
+        &[4, CRL_SIGNATURE_FAILURE, 15, 16, 33, 35, 36, DIFFERENT_CRL_SCOPE, 54];
+    /// There is no list, or none that is about this certificate.
+    pub(super) const NO_LIST: &[i32] = &[UNABLE_TO_GET_CRL, DIFFERENT_CRL_SCOPE];
     /// What is wrong with lists, or by them.
     pub(super) const OF_LISTS: &[i32] =
         &[UNABLE_TO_GET_CRL, CRL_NOT_YET_VALID, CRL_HAS_EXPIRED, CERT_REVOKED];
@@ -154,6 +157,20 @@ impl VerifyError {
     /// Where a session goes on, the session's result is all that is left.
     pub(super) fn remembered(ssl: &SslRef) -> Self {
         Self { depth: 0, code: ssl.verify_result(), certificate: ssl.peer_certificate() }
+    }
+
+    /// An authority has revoked the client's own certificate.
+    pub(super) fn revoked(certificate: &X509Ref) -> Self {
+        Self::of_certificate(certificate, code::CERT_REVOKED)
+    }
+
+    /// The client's own certificate has ended.
+    pub(super) fn expired(certificate: &X509Ref) -> Self {
+        Self::of_certificate(certificate, code::CERT_HAS_EXPIRED)
+    }
+
+    fn of_certificate(certificate: &X509Ref, code: i32) -> Self {
+        Self { depth: 0, code: result_of(code), certificate: Some(certificate.to_owned()) }
     }
 
     /// Whether revocation lists have to do with it.

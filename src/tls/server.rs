@@ -19,6 +19,7 @@ use openssl::ssl::{
 };
 use openssl::x509::X509;
 
+use super::bond::Bond;
 use super::certificates::{Pair, load_chains};
 use super::ffi::{self, ConfigFile, InitError};
 use super::files::{File, as_path};
@@ -30,7 +31,7 @@ use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
 use super::trace::Traces;
-use super::{Switches, inspect, library, peer, sound, stapling};
+use super::{Switches, crl, inspect, library, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
 use crate::stream::log_library_errors;
@@ -66,6 +67,8 @@ pub(super) struct Engine {
     pub(super) digest: MessageDigest,
     /// smtpd_tls_ccert_crl_file
     pub(super) lists: Option<Lists>,
+    /// What sessions are bound to; `None`: as in Postfix.
+    pub(super) bond: Option<Bond>,
 }
 
 /// The files that main.cf names.
@@ -217,7 +220,7 @@ impl Files {
             })
             && is_sound(self.ca.as_ref(), sound::certificates)
             && is_sound(self.dh.as_ref(), sound::dh_parameters)
-            && is_sound(self.lists.as_ref(), Lists::are_there)
+            && is_sound(self.lists.as_ref(), crl::are_there)
             && is_sound(self.ocsp.as_ref(), stapling::is_there)
     }
 }
@@ -339,6 +342,7 @@ fn build(
     set_verification(&mut ctx, settings, files);
     let lists = files.lists.as_ref().filter(|_| settings.ask);
     let lists = lists.map(|file| Lists::load(&mut ctx, file, files.ca.as_ref()));
+    let bond = Bond::of(settings, files.ca.as_ref(), files.lists.as_ref(), lists.as_ref());
     if let Some(file) = &files.ocsp {
         stapling::staple(&mut ctx, file);
     }
@@ -356,7 +360,7 @@ fn build(
     let ciphers_refused = !set_ciphers(&mut ctx, settings);
     forget_errors();
     let (context, sessions) = (ctx.build(), Arc::new(sessions));
-    Some(Engine { context, sessions, ciphers_refused, digest, lists })
+    Some(Engine { context, sessions, ciphers_refused, digest, lists, bond })
 }
 
 /// What was not worth a word must not be taken for the error of a handshake.
@@ -409,7 +413,10 @@ fn load_ca(ctx: &mut SslContextBuilder, settings: &Settings, files: &Files, prov
     if file.is_empty() && path.is_empty() {
         return true;
     }
-    let in_memory = files.ca.as_ref().filter(|_| proven).and_then(|file| file.bytes.as_ref().ok());
+    // Revocation lists in it would count beside our own: from memory, certificates only are taken.
+    let from_memory = proven || !settings.own.crl_file.is_empty();
+    let in_memory =
+        files.ca.as_ref().filter(|_| from_memory).and_then(|file| file.bytes.as_ref().ok());
     let file_name = (!file.is_empty() && in_memory.is_none()).then(|| as_path(file));
     let path_name = (!path.is_empty()).then(|| as_path(path));
     let mut result = Ok(());

@@ -56,6 +56,8 @@ pub(super) struct Own {
     pub(super) hides_ca_names: bool,
     /// smtpd_tls_ccert_crl_file
     pub(super) crl_file: Vec<u8>,
+    /// Names in certificates may let somebody in (smtpd_tls_ccert_user_maps, search_order).
+    pub(super) names_count: bool,
     /// smtpd_tls_ocsp_file
     pub(super) ocsp_file: Vec<u8>,
     /// smtpd_tls_ccert_hints
@@ -63,10 +65,11 @@ pub(super) struct Own {
 }
 
 impl Own {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, switches: &Switches) -> Self {
         Self {
             hides_ca_names: !config.smtpd_tls_ccert_ca_names,
             crl_file: config.smtpd_tls_ccert_crl_file.clone(),
+            names_count: switches.names_count,
             ocsp_file: config.smtpd_tls_ocsp_file.clone(),
             hints: config.smtpd_tls_ccert_hints,
         }
@@ -157,7 +160,7 @@ impl Settings {
             deadline: config.smtpd_per_request_deadline,
             await_close: !config.tls_fast_shutdown_enable,
             newer: Newer::of(config),
-            own: Own::of(config),
+            own: Own::of(config, switches),
         })
     }
 

@@ -14,6 +14,9 @@ pub struct Switches {
     pub auth_only: bool,
     /// The handshake comes before the greeting.
     pub wrapper: bool,
+    /// Names in certificates may let somebody in, or keep him out. Whoever compiles restrictions
+    /// says so where it is one of them that looks them up.
+    pub names_count: bool,
 }
 
 impl Switches {
@@ -24,6 +27,7 @@ impl Switches {
             enforce_tls: config.smtpd_enforce_tls,
             auth_only: config.smtpd_tls_auth_only,
             wrapper: config.smtpd_tls_wrappermode,
+            names_count: !config.smtpd_tls_ccert_user_maps.is_empty(),
         };
         asked.settle(&config.smtpd_tls_security_level)
     }
@@ -69,8 +73,13 @@ mod tests {
     use super::*;
     use crate::log::captured;
 
-    const NOTHING: Switches =
-        Switches { use_tls: false, enforce_tls: false, auth_only: false, wrapper: false };
+    const NOTHING: Switches = Switches {
+        use_tls: false,
+        enforce_tls: false,
+        auth_only: false,
+        wrapper: false,
+        names_count: false,
+    };
     const OFFERED: Switches = Switches { use_tls: true, ..NOTHING };
     const DEMANDED: Switches = Switches { enforce_tls: true, auth_only: true, ..OFFERED };
 

@@ -133,7 +133,8 @@ pub(crate) fn make(directory: &Path) -> Result<Words, Box<dyn std::error::Error>
     Ok(words)
 }
 
-/// `foreign`: as public authorities make them for servers, which show them to other servers.
+/// `foreign`: as public authorities make them for servers, which show them to other servers; and
+/// `crl-foreign.pem`, by which that authority has revoked it.
 fn make_foreign(directory: &Path) -> Result<Words, Box<dyn std::error::Error>> {
     let (authority_key, key) = (ec_key()?, ec_key()?);
     let (issuer, subject) = (name(Some("Public CA"))?, name(Some("mail.far.test"))?);
@@ -142,6 +143,11 @@ fn make_foreign(directory: &Path) -> Result<Words, Box<dyn std::error::Error>> {
     builder.set_issuer_name(&issuer)?;
     builder.sign(&authority_key, MessageDigest::sha256())?;
     let certificate = builder.build();
+    let mut builder = begin(&issuer, &authority_key, (-1, 30), 1)?;
+    builder.set_issuer_name(&issuer)?;
+    builder.sign(&authority_key, MessageDigest::sha256())?;
+    let list = list(&builder.build(), &authority_key, FAR, &[&certificate])?;
+    fs::write(directory.join("crl-foreign.pem"), list)?;
     fs::write(directory.join("foreign.pem"), certificate.to_pem()?)?;
     fs::write(directory.join("foreign.key"), key.private_key_to_pem_pkcs8()?)?;
     words_of("foreign", &certificate, &key)

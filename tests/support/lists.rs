@@ -6,9 +6,11 @@ use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use openssl::x509::X509Ref;
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
+const OBJECT_ID: u8 = 0x06;
 const ENUMERATED: u8 = 0x0a;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -21,8 +23,8 @@ const SHA1: &[u8] = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
 /// id-pkix-ocsp-basic
 const BASIC: &[u8] = b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
 
-/// A time that is long ago.
-const LONG_AGO: &str = "20200101000000Z";
+/// When a list began that is not said otherwise.
+pub(crate) const LONG_AGO: &str = "20200101000000Z";
 /// When a list or response ends that has ended.
 pub(crate) const ENDED: &str = "20200201000000Z";
 /// When one ends that is good.
@@ -77,14 +79,39 @@ pub(crate) fn list(
     ends: &str,
     revoked: &[&X509Ref],
 ) -> Result<Vec<u8>, ErrorStack> {
+    list_with(authority, key, (LONG_AGO, ends), revoked, &[])
+}
+
+/// The same from one time to another, with critical extensions: identifier and value.
+pub(crate) fn list_with(
+    authority: &X509Ref,
+    key: &PKey<Private>,
+    (begins, ends): (&str, &str),
+    revoked: &[&X509Ref],
+    extensions: &[(&[u8], &[u8])],
+) -> Result<Vec<u8>, ErrorStack> {
     let mut entries = Vec::new();
     for certificate in revoked {
         entries.extend(der(SEQUENCE, &[serial(certificate)?, utc(LONG_AGO)].concat()));
     }
     let entries = if entries.is_empty() { entries } else { der(SEQUENCE, &entries) };
     let name = authority.subject_name().to_der()?;
-    let content = [SIGNATURE, &name, &utc(LONG_AGO), &utc(ends), &entries].concat();
+    let (version, extensions) = match extensions {
+        [] => (Vec::new(), Vec::new()),
+        some => {
+            let all = some.iter().flat_map(|(id, value)| extension(id, value)).collect::<Vec<_>>();
+            (integer(&[1]), der(0xa0, &der(SEQUENCE, &all)))
+        }
+    };
+    let times = [utc(begins), utc(ends)].concat();
+    let content = [&version[..], SIGNATURE, &name, &times, &entries, &extensions].concat();
     Ok(pem("X509 CRL", &signed(&der(SEQUENCE, &content), key)?))
+}
+
+fn extension(id: &[u8], value: &[u8]) -> Vec<u8> {
+    let critical = der(BOOLEAN, &[0xff]);
+    let content = [der(OBJECT_ID, id), critical, der(OCTET_STRING, value)].concat();
+    der(SEQUENCE, &content)
 }
 
 /// A response of `authority` in DER: `certificate` is good until then.

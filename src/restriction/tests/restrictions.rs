@@ -161,6 +161,21 @@ fn check_ccert_access_searches_in_the_order_given() {
     }
 }
 
+#[test]
+fn whether_names_of_certificates_are_looked_up_is_known() {
+    for (list, names) in [
+        ("permit", false),
+        ("check_ccert_access inline:{{a=OK}}", false),
+        ("check_ccert_access {inline:{{a=OK}}, search_order=cert_fingerprint}", false),
+        ("check_ccert_access {inline:{{a=OK}}, {search_order=cert_fingerprint, san_dns}}", true),
+        ("check_ccert_access {inline:{{a=OK}}, search_order=cert_issuer}", true),
+    ] {
+        assert_eq!(recipient_list(list).policy.looks_up_names(), names, "{list}");
+        let class = format!("smtpd_restriction_classes = mine\nmine = {list}");
+        assert_eq!(scene(&class).policy.looks_up_names(), names, "{list}");
+    }
+}
+
 const RAW_KEYS: &str =
     "smtpd_rs_dialect = 3.9\nsmtpd_tls_security_level = may\nsmtpd_tls_enable_rpk = yes\n";
 

@@ -109,4 +109,51 @@ fn rotten_bytes_in_the_cache_are_no_session() {
     assert_eq!(talk, Ok((b"250 ok\r\n".to_vec(), false)));
 }
 
+#[test]
+fn where_names_count_a_session_goes_on_under_the_same_authorities_only() {
+    for (names_count, goes_on) in [(false, true), (true, false)] {
+        let (pki, others) = (Pki::new(), Pki::with_ca("Other CA"));
+        let certificate = pki.client(&Shape::of("roaming user"));
+        let settings = Settings { own: Own { names_count, ..Own::default() }, ..pki.asking() };
+        for max in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
+            pki.write("ca.pem", &pki.ca.0.to_pem().unwrap());
+            let tlsmgr = FakeTlsmgr::default();
+            let client = Client::new(|context| {
+                context.set_certificate(&certificate.0).unwrap();
+                context.set_private_key(&certificate.1).unwrap();
+                context.set_max_proto_version(Some(max)).unwrap();
+            });
+            let judge = || {
+                let server = TlsServer::with(settings.clone(), None, Box::new(tlsmgr.clone()));
+                let facts = session(&server.unwrap(), &client).0.unwrap();
+                (facts.resumed, facts.trusted)
+            };
+            assert_eq!(judge(), (false, true));
+            pki.write("ca.pem", &others.ca.0.to_pem().unwrap());
+            assert_eq!(judge(), (goes_on, goes_on));
+        }
+    }
+}
+
+#[test]
+fn where_names_count_a_certificate_that_has_ended_is_not_trusted_in_a_session_that_goes_on() {
+    let pki = Pki::new();
+    let (good, _) = pki.client(&Shape::of("good"));
+    let (ended, _) = pki.client(&Shape { from_day: -9, to_day: -2, ..Shape::of("ended") });
+    let engine = |names_count| {
+        let settings = Settings { own: Own { names_count, ..Own::default() }, ..pki.asking() };
+        let server = TlsServer::with(settings, None, Box::new(FakeTlsmgr::default())).unwrap();
+        server.engine().unwrap()
+    };
+    let why = engine(true).fault_of(&ended, true).unwrap();
+    assert_eq!(why.words(), (true, b"certificate has expired".to_vec()));
+    assert!(!why.is_revocation());
+    assert!(engine(true).fault_of(&good, true).is_none());
+    // OpenSSL has looked already.
+    assert!(engine(true).fault_of(&ended, false).is_none());
+    // As in Postfix.
+    assert!(engine(false).bond.is_none());
+    assert!(engine(false).fault_of(&ended, true).is_none());
+}
+
 // ---------------------------------------------------------------------- failures
