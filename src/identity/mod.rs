@@ -9,7 +9,7 @@
 //! san_email:alice@example.org   the names, only where the chain was verified
 //! san_dns:laptop.example.org
 //! san_uri:urn:…
-//! cert_subject:CN=…,O=…         RFC 4514; a blank is `%20`, a percent sign `%25`
+//! cert_subject:CN=…,O=…         RFC 4514; a blank is `%20`, a comma in a value `%2C`
 //! cert_issuer:CN=…,O=…
 //! ```
 //! A verified chain alone makes nobody a user: some entry must.
@@ -74,7 +74,6 @@ impl Condition {
 pub struct Users {
     users: Maps,
     authorization: Maps,
-    utf8: bool,
 }
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -92,7 +91,6 @@ impl Users {
                 "smtpd_tls_ccert_authzid_maps",
                 &config.smtpd_tls_ccert_authzid_maps,
             )?,
-            utf8: config.smtputf8_enable,
         }))
     }
 
@@ -137,8 +135,8 @@ impl Users {
         }
         let found = self.authorization.find(user)?;
         let allowed = found.map(|found| found.value).unwrap_or_default();
-        let fold = |text: &[u8]| crate::text::fold::fold(text, self.utf8);
-        Ok(words(&allowed, COMMA_SPACE).any(|word| fold(word) == fold(identity)))
+        // Letters beyond ASCII that fold into it would make others of them.
+        Ok(words(&allowed, COMMA_SPACE).any(|word| word.eq_ignore_ascii_case(identity)))
     }
 }
 
@@ -149,7 +147,9 @@ fn keys(tls: &TlsFacts) -> Vec<Vec<u8>> {
     if tls.trusted {
         let names = &tls.names;
         let all = |kind: &'static str, names: &[Vec<u8>]| {
-            names.iter().map(|name| fill!("{}:{}", kind, name)).collect::<Vec<_>>()
+            // A table of patterns can put a part of the name into the entry.
+            let names = names.iter().filter(|name| !entry::has_condition(name));
+            names.map(|name| fill!("{}:{}", kind, name)).collect::<Vec<_>>()
         };
         keys.extend(all("san_email", &names.emails));
         keys.extend(all("san_dns", &names.dns));
@@ -253,6 +253,30 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_name_is_no_condition_of_an_entry() {
+        let table =
+            "regexp:{ {/^san_uri:urn:(.*)$$/ $$1} {/^cert_subject:CN=(.*),O=x$$/ user=$$1} }";
+        let users = users(&format!("smtpd_tls_ccert_user_maps = {table}"));
+        let with = |uri: &str, subject: &str| {
+            let (uris, subject) = (vec![uri.into()], Some(subject.into()));
+            TlsFacts {
+                trusted: true,
+                names: Names { uris, subject, ..Names::default() },
+                ..shown()
+            }
+        };
+        assert_eq!(user(&users, &with("urn:alice", "")).as_deref(), Some("alice"));
+        assert_eq!(user(&users, &with("urn:user=alice", "")), None);
+        let subject = "CN=alice%2Cdevice%3Dx,O=x";
+        let found = user(&users, &with("x:y", subject));
+        assert_eq!(found.as_deref(), Some("alice%2Cdevice%3Dx"));
+        // More than one attribute where the pattern expects one: nobody is let in.
+        let identity =
+            users.identify(&with("x:y", "CN=alice,OU=y,O=x"), b"x[192.0.2.1]", b"192.0.2.1");
+        assert_eq!(identity, Identity::Unknown(TableError::Config));
+    }
+
+    #[test]
     fn a_verified_chain_alone_is_nobodys() {
         assert_eq!(user(&maps("{x = y}"), &verified()), None);
     }
@@ -302,6 +326,7 @@ mod tests {
         assert_eq!(users.may_act_as(b"alice", b"alice"), Ok(true));
         assert_eq!(users.may_act_as(b"alice", b"info"), Ok(true));
         assert_eq!(users.may_act_as(b"alice", b"bob"), Ok(false));
+        assert_eq!(users.may_act_as(b"alice", "ſales".as_bytes()), Ok(false));
         assert_eq!(users.may_act_as(b"bob", b"sales"), Ok(false));
     }
 }
