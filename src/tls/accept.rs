@@ -268,7 +268,7 @@ impl TlsServer {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
         }
-        if facts.trusted {
+        if facts.trusted && engine.vouchers.vouch_for(certificate) {
             facts.names = Names::of(certificate);
         }
         facts.subject = peer::subject(certificate, namaddr);

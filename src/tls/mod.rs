@@ -32,6 +32,7 @@ mod switches;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod vouchers;
 
 pub use accept::HandshakeFailed;
 pub use loglevel::LogMask;

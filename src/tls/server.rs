@@ -30,6 +30,7 @@ use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
 use super::trace::Traces;
+use super::vouchers::Vouchers;
 use super::{Switches, inspect, library, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
@@ -66,6 +67,8 @@ pub(super) struct Engine {
     pub(super) digest: MessageDigest,
     /// smtpd_tls_ccert_crl_file
     pub(super) lists: Option<Lists>,
+    /// tls_append_default_CA
+    pub(super) vouchers: Vouchers,
 }
 
 /// The files that main.cf names.
@@ -349,7 +352,8 @@ fn build(
     let ciphers_refused = !set_ciphers(&mut ctx, settings);
     forget_errors();
     let (context, sessions) = (ctx.build(), Arc::new(sessions));
-    Some(Engine { context, sessions, ciphers_refused, digest, lists })
+    let vouchers = Vouchers::of(settings.append_default_ca, files.ca.as_ref());
+    Some(Engine { context, sessions, ciphers_refused, digest, lists, vouchers })
 }
 
 /// What was not worth a word must not be taken for the error of a handshake.
