@@ -12,6 +12,7 @@ mod ffi;
 mod files;
 mod groups;
 pub(crate) mod inspect;
+mod legacy;
 mod levels;
 mod library;
 mod loglevel;
