@@ -440,6 +440,40 @@ fn public_authorities_must_not_let_everybody_relay() {
 }
 
 #[test]
+fn names_must_be_vouched_for_by_ones_own_authority() {
+    let place = tls_place("");
+    let ca = fs::read_to_string(tls().join("ca.pem")).unwrap();
+    place.write("many.pem", &ca.repeat(25));
+    place.write("one.pem", &ca);
+    place.write("keys", "AB:CD alice\n");
+    place.write("names", "AB:CD alice\nsan_email:bob@x.example bob\n");
+    let main_cf = fs::read_to_string(place.0.join("main.cf")).unwrap();
+    let none = "names in certificates do not count with tls_append_default_CA = yes, \
+                but for authorities in smtpd_tls_CAfile, which is empty";
+    let public = "names in certificates of public certification authorities \
+                  (smtpd_tls_CAfile has 25 authorities): \
+                  anybody can have such a certificate, and whoever issues it decides on its names";
+    for (table, more, told) in [
+        ("texthash:@place@/names", "tls_append_default_CA = yes", Some(none)),
+        ("regexp:@place@/none", "tls_append_default_CA = yes", Some(none)),
+        ("texthash:@place@/keys", "tls_append_default_CA = yes", None),
+        ("texthash:@place@/names", "smtpd_tls_CAfile = @place@/many.pem", Some(public)),
+        ("texthash:@place@/keys", "smtpd_tls_CAfile = @place@/many.pem", None),
+        ("inline:{san_dns:x=bob}", "smtpd_tls_CAfile = @place@/many.pem", Some(public)),
+        ("texthash:@place@/names", "smtpd_tls_CAfile = @place@/one.pem", None),
+    ] {
+        let more =
+            format!("smtpd_tls_ask_ccert = yes\nsmtpd_tls_ccert_user_maps = {table}\n{more}\n");
+        place.write("main.cf", &format!("{main_cf}{}", place.words(&more)));
+        let line =
+            |text| format!("main.cf:{}: warning: smtpd_tls_ccert_user_maps: {text}", FIRST + 3);
+        let mut findings = place.findings();
+        findings.retain(|line| line.contains("names in certificates"));
+        assert_eq!(findings, told.map(line).into_iter().collect::<Vec<_>>(), "{more}");
+    }
+}
+
+#[test]
 fn fingerprints_must_be_of_the_digest_in_use() {
     let place = tls_place("relay_clientcerts = texthash:@tls@/relay_clientcerts\n");
     assert_eq!(place.findings(), [""; 0]);

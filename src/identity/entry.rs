@@ -6,7 +6,8 @@
 //! ```
 //!
 //! One word is a user. Otherwise `name=value`, parted by commas; quotes hold blanks and commas
-//! together. `senders` and `clients` are lists, parted by blanks. `until` is the last day, in UTC.
+//! together. `senders` and `clients` are lists, parted by blanks; only letters of ASCII are the same in
+//! capitals. `until` is the last day, in UTC.
 //! What is not understood makes the entry wrong, and nobody is let in by a wrong entry.
 
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use std::str::FromStr as _;
 
 use ipnet::IpNet;
 
-use crate::text::fold::fold;
+use crate::text::printable::is_deceptive;
 
 /// A user name of this length, and a longer one, is a mistake.
 const LONGEST_USER: usize = 255;
@@ -96,7 +97,9 @@ impl Entry {
             "user" => self.user = user(value)?,
             "until" => self.until = Some(day(value).ok_or_else(bad)?),
             "device" => self.device = Some(value.to_vec()),
-            "senders" => self.senders = words(value).map(|word| fold(word, true)).collect(),
+            "senders" => {
+                self.senders = words(value).map(<[u8]>::to_ascii_lowercase).collect();
+            }
             _ => {
                 let networks = words(value).map(network).collect::<Option<Vec<_>>>();
                 self.clients = networks.ok_or_else(bad)?;
@@ -133,7 +136,7 @@ impl Entry {
         if sender.is_empty() {
             return self.senders.iter().any(|allowed| allowed == b"<>");
         }
-        let sender = fold(sender, true);
+        let sender = sender.to_ascii_lowercase();
         let at = memchr::memrchr(b'@', &sender).unwrap_or(sender.len());
         let domain = &sender[at..];
         self.senders.iter().any(|allowed| match allowed.first() {
@@ -159,6 +162,13 @@ impl Entry {
     }
 }
 
+/// Whether `name`, or a part of it, could be taken for `name=value` where a table of patterns puts it
+/// into an entry.
+pub(super) fn has_condition(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|known| memchr::memmem::find(&name, &fill!("{}=", *known)).is_some())
+}
+
 /// What stands between commas, without its quotes.
 fn parts(text: &[u8]) -> Result<Vec<Vec<u8>>, BadEntry> {
     let (mut parts, mut part, mut inside) = (Vec::new(), Vec::new(), false);
@@ -180,8 +190,8 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn user(value: &[u8]) -> Result<Vec<u8>, BadEntry> {
-    let plain = std::str::from_utf8(value)
-        .is_ok_and(|text| !text.chars().any(|c| c.is_whitespace() || c.is_control()));
+    let odd = |c: char| c.is_whitespace() || c.is_control() || is_deceptive(c);
+    let plain = std::str::from_utf8(value).is_ok_and(|text| !text.chars().any(odd));
     if !value.is_empty() && value.len() < LONGEST_USER && plain {
         Ok(value.to_vec())
     } else {
@@ -204,7 +214,7 @@ fn network(word: &[u8]) -> Option<IpNet> {
 pub(crate) fn day(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let [year, month, day] = text.split('-').collect::<Vec<_>>()[..] else { return None };
-    if (year.len(), month.len(), day.len()) != (4, 2, 2) {
+    if (year.len(), month.len(), day.len()) != (4, 2, 2) || year < "1970" {
         return None;
     }
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok());
@@ -213,22 +223,25 @@ pub(crate) fn day(text: &[u8]) -> Option<i64> {
     (date(days) == text).then_some(days)
 }
 
+/// Those that certificates can have.
+const YEARS: std::ops::RangeInclusive<i64> = 0..=9999;
+
 /// Days since 1970-01-01 of a day in the Gregorian calendar; months begin with March here, so that
 /// the day that comes and goes is the last of a year.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    if !YEARS.contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let before = year * 365 + year / 4 - year / 100 + year / 400;
+    let before = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     Some(before + (month * 153 + 2) / 5 + day - 1 - 719_468)
 }
 
 /// The day as `2027-01-01`.
 pub(crate) fn date(day: i64) -> String {
     // Searched, not computed: it is asked for people only, and can't disagree with `days`.
-    let year = (1970..=9999).rev().find(|year| days(*year, 1, 1).is_some_and(|first| first <= day));
-    let year = year.unwrap_or(1970);
+    let year = YEARS.rev().find(|year| days(*year, 1, 1).is_some_and(|first| first <= day));
+    let year = year.unwrap_or(*YEARS.start());
     let month =
         (1..=12).rev().find(|month| days(year, *month, 1).is_some_and(|first| first <= day));
     let month = month.unwrap_or(1);
@@ -280,6 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn letters_beyond_ascii_are_others() {
+        let entry = entry("user=a, senders=\"straße@x.test @kate.test sales@x.test\"");
+        assert!(entry.allows_sender("straße@X.test".as_bytes()));
+        for sender in ["strasse@x.test", "a@\u{212a}ate.test", "ſales@x.test"] {
+            assert!(!entry.allows_sender(sender.as_bytes()), "{sender}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_a_condition_is_seen_in_names() {
+        assert!(has_condition(b"urn:u:user=alice") && has_condition(b"urn:DEVICE=x"));
+        assert!(!has_condition(b"urn:x?a=b") && !has_condition(b"urn:user:alice"));
+    }
+
+    #[test]
     fn lists_are_parted_by_blanks() {
         let entry =
             entry("user=a, senders=\"a@x.example .y.example <>\", clients=\"::1 10.0.0.0/8\"");
@@ -312,6 +340,7 @@ mod tests {
         ] {
             assert_eq!(problem(text), words, "{text}");
         }
+        assert!(Entry::parse("user=a\u{202e}b".as_bytes()).is_err());
         assert!(Entry::parse(b"user=a\x01").is_err() && Entry::parse(b"user=\xff").is_err());
     }
 
@@ -343,6 +372,17 @@ mod tests {
                 }
             }
         }
+        for (number, text) in [
+            (-1, "1969-12-31"),
+            (-5_317, "1955-06-12"),
+            (-25_509, "1900-02-28"),
+            (-25_508, "1900-03-01"),
+            (-719_528, "0000-01-01"),
+            (2_932_896, "9999-12-31"),
+        ] {
+            assert_eq!(date(number), text);
+        }
+        assert_eq!(day(b"1969-12-31"), None, "no entry is that old");
         assert_eq!((day(b"2100-02-29"), day(b"2024-02-30")), (None, None));
     }
 }

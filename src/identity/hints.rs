@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::log::Fatal;
 use crate::table::maps::Maps;
 use crate::table::{Opener, Request, TableError};
+use crate::text::printable::undeceptive;
 use crate::text::split::{COMMA_SPACE, words_braced};
 use crate::tls::{Fault, Print, Shown, TlsFacts};
 
@@ -48,25 +49,27 @@ impl Hints {
 
     /// Says whose the certificate of `namaddr` is, or what can be done about it.
     pub fn log(&self, tls: &TlsFacts, identity: &Identity, namaddr: &[u8]) {
-        let Some(shown) = &tls.shown else { return };
+        if let Some(text) = tls.shown.as_ref().and_then(|shown| self.text(tls, shown, identity)) {
+            info!("{}: {}", namaddr, undeceptive(&text));
+        }
+    }
+
+    fn text(&self, tls: &TlsFacts, shown: &Shown, identity: &Identity) -> Option<Vec<u8>> {
         let known = fingerprints(tls);
         match identity {
             Identity::User(entry) => {
                 let device = entry.device.as_ref().map(|it| fill!(", device \"{}\"", it));
                 let device = device.unwrap_or_default();
-                info!(
-                    "{}: client certificate of user {}{}, {}",
-                    namaddr, entry.user, device, known
-                );
+                Some(fill!("client certificate of user {}{}, {}", entry.user, device, known))
             }
             // What there is to say was said as a warning.
-            Identity::Refused(..) | Identity::Unknown(_) => {}
+            Identity::Refused(..) | Identity::Unknown(_) => None,
             Identity::Nobody => match self.listed(tls) {
                 Ok(Some(table)) if !tls.revoked => {
-                    info!("{}: client certificate listed in {}, {}", namaddr, table, known);
+                    Some(fill!("client certificate listed in {}, {}", table, known))
                 }
-                Ok(_) => info!("{}: {}", namaddr, self.unknown(tls, shown)),
-                Err(_) => {}
+                Ok(_) => Some(self.unknown(tls, shown)),
+                Err(_) => None,
             },
         }
     }
@@ -259,6 +262,21 @@ mod tests {
         assert!(said[0].ends_with(&advice), "{said:?}");
         let said = hint("", &shown());
         assert!(said[0].ends_with("; to let it in, name a table in smtpd_tls_ccert_user_maps"));
+    }
+
+    #[test]
+    fn nothing_turns_or_ends_the_line() {
+        let mut tls = shown();
+        if let Some(shown) = &mut tls.shown {
+            let why = "untrusted issuer /CN=a\u{202e}b\u{2028}c\u{85}d".as_bytes().to_vec();
+            shown.faults = vec![Fault::Untrusted(why), Fault::Expired(-5_317 * 86_400)];
+        }
+        let said = hint("", &tls).concat();
+        let words = "not trusted: untrusted issuer /CN=a?b?c?d, expired on 1955-06-12;";
+        assert!(said.contains(words), "{said}");
+        let key = colons("A1", 32);
+        let said = hint(&users(&format!("{key} = user=alice, device=a\u{2066}b")), &shown());
+        assert!(said[0].contains("user alice, device \"a?b\", "), "{said:?}");
     }
 
     #[test]

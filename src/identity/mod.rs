@@ -9,7 +9,7 @@
 //! san_email:alice@example.org   the names, only where the chain was verified
 //! san_dns:laptop.example.org
 //! san_uri:urn:…
-//! cert_subject:CN=…,O=…         RFC 4514; a blank is `%20`, a percent sign `%25`
+//! cert_subject:CN=…,O=…         RFC 4514; a blank is `%20`, a comma in a value `%2C`
 //! cert_issuer:CN=…,O=…
 //! ```
 //! A verified chain alone makes nobody a user: some entry must.
@@ -136,6 +136,7 @@ impl Users {
         }
         let found = self.authorization.find(user)?;
         let allowed = found.map(|found| found.value).unwrap_or_default();
+        // Letters beyond ASCII that fold into it would make others of them.
         let mut words = words(&allowed, COMMA_SPACE);
         Ok(words.find(|word| word.eq_ignore_ascii_case(identity)).map(<[u8]>::to_vec))
     }
@@ -148,7 +149,9 @@ fn keys(tls: &TlsFacts) -> Vec<Vec<u8>> {
     if tls.trusted {
         let names = &tls.names;
         let all = |kind: &'static str, names: &[Vec<u8>]| {
-            names.iter().map(|name| fill!("{}:{}", kind, name)).collect::<Vec<_>>()
+            // A table of patterns can put a part of the name into the entry.
+            let names = names.iter().filter(|name| !entry::has_condition(name));
+            names.map(|name| fill!("{}:{}", kind, name)).collect::<Vec<_>>()
         };
         keys.extend(all("san_email", &names.emails));
         keys.extend(all("san_dns", &names.dns));
@@ -249,6 +252,30 @@ mod tests {
             let unproven = TlsFacts { trusted: false, ..verified() };
             assert_eq!(user(&users, &unproven), None, "{key}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_no_condition_of_an_entry() {
+        let table =
+            "regexp:{ {/^san_uri:urn:(.*)$$/ $$1} {/^cert_subject:CN=(.*),O=x$$/ user=$$1} }";
+        let users = users(&format!("smtpd_tls_ccert_user_maps = {table}"));
+        let with = |uri: &str, subject: &str| {
+            let (uris, subject) = (vec![uri.into()], Some(subject.into()));
+            TlsFacts {
+                trusted: true,
+                names: Names { uris, subject, ..Names::default() },
+                ..shown()
+            }
+        };
+        assert_eq!(user(&users, &with("urn:alice", "")).as_deref(), Some("alice"));
+        assert_eq!(user(&users, &with("urn:user=alice", "")), None);
+        let subject = "CN=alice%2Cdevice%3Dx,O=x";
+        let found = user(&users, &with("x:y", subject));
+        assert_eq!(found.as_deref(), Some("alice%2Cdevice%3Dx"));
+        // More than one attribute where the pattern expects one: nobody is let in.
+        let identity =
+            users.identify(&with("x:y", "CN=alice,OU=y,O=x"), b"x[192.0.2.1]", b"192.0.2.1");
+        assert_eq!(identity, Identity::Unknown(TableError::Config));
     }
 
     #[test]

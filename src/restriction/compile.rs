@@ -173,10 +173,6 @@ impl SearchKey {
     pub(crate) fn name(self) -> &'static str {
         SEARCH_KEYS.iter().find(|(_, key)| *key == self).map_or("", |(name, _)| *name)
     }
-
-    fn is_name(self) -> bool {
-        matches!(self, Self::Subject | Self::Issuer | Self::Email | Self::Dns | Self::Uri)
-    }
 }
 
 /// The tables that lists name, each opened once.

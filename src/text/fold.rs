@@ -22,6 +22,12 @@ pub fn same(text: &[u8], other: &[u8], utf8: bool) -> bool {
         || (utf8 && beyond_ascii() && fold(text, utf8) == fold(other, utf8))
 }
 
+/// Whether something beyond ASCII has a letter of ASCII in its folding: `ſ`, `ß`, the sign for Kelvin.
+/// For who must not be taken for somebody else.
+pub fn folds_to_ascii(character: char) -> bool {
+    !character.is_ascii() && fold_char(character).iter().any(char::is_ascii)
+}
+
 /// The full case folding of a character (Unicode, CaseFolding.txt, status C and F).
 ///
 /// That is what becomes of it by way of capitals (`ß`, `SS`, `ss`), but for the dotless i, which
@@ -62,6 +68,16 @@ mod tests {
                 let (text, other) = (text.as_bytes(), other.as_bytes());
                 assert_eq!(same(text, other, utf8), fold(text, utf8) == fold(other, utf8));
             }
+        }
+    }
+
+    #[test]
+    fn some_letters_are_those_of_ascii_without_case() {
+        for character in ['ſ', 'ß', '\u{212a}', 'ﬁ', 'İ'] {
+            assert!(folds_to_ascii(character), "{character}");
+        }
+        for character in ['s', 'K', 'ä', 'ı', 'ς'] {
+            assert!(!folds_to_ascii(character), "{character}");
         }
     }
 

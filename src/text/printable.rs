@@ -46,6 +46,29 @@ fn sequence_length(text: &[u8]) -> usize {
     }
 }
 
+/// Whether a reader may take a line with this for another: it ends lines, or turns the text behind it
+/// (UAX #9).
+pub fn is_deceptive(character: char) -> bool {
+    matches!(character,
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` without what is deceptive, each such character replaced by `?`; malformed bytes stay. For
+/// lines that are ours alone: those that Postfix has too are as there.
+pub fn undeceptive(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        let valid = chunk.valid();
+        out.extend_from_slice(valid.replace(is_deceptive, "?").as_bytes());
+        out.extend_from_slice(chunk.invalid());
+    }
+    out
+}
+
 /// `text` as printable ASCII on one line: a backslash doubled, control and other bytes as in C.
 /// As Postfix: `escape()`.
 pub fn escaped(text: &[u8]) -> Vec<u8> {
@@ -81,6 +104,13 @@ mod tests {
         assert_eq!(printable("é".as_bytes(), b'?', true), "é".as_bytes());
         assert_eq!(printable("é".as_bytes(), b'?', false), b"??");
         assert_eq!(printable(b"\xc3(\xc0\x80\xed\xa0\x80", b'?', true), b"?(?????");
+    }
+
+    #[test]
+    fn what_turns_or_ends_lines_is_replaced() {
+        let text = "a\u{85}b\u{2028}c\u{2029}d\u{202a}e\u{202e}f\u{2066}g\u{2069}é";
+        let text = [text.as_bytes(), b"\xff"].concat();
+        assert_eq!(undeceptive(&text), ["a?b?c?d?e?f?g?é".as_bytes(), b"\xff"].concat());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::server::{Engine, TlsServer};
 use super::session::{self, Connection, locked};
 use super::sni::Asked;
 use super::trace::{Trace, Traces};
-use super::{Algorithm, Names, Shown, TlsFacts, inspect, peer};
+use super::{Algorithm, Names, Shown, TlsFacts, inspect, legacy, peer};
 use crate::config::dialect::{Change, Release};
 use crate::mail::client::Client;
 use crate::stream::{Patience, SmtpStream, StartError, TimedFd, log_library_errors};
@@ -272,12 +272,12 @@ impl TlsServer {
             info!("subject={}", ffi::one_line(certificate.subject_name()));
             info!("issuer={}", ffi::one_line(certificate.issuer_name()));
         }
-        if facts.trusted {
+        if facts.trusted && engine.vouchers.vouch_for(certificate) {
             facts.names = Names::of(certificate);
         }
         facts.subject = peer::subject(certificate, namaddr);
         facts.issuer = peer::issuer(certificate, namaddr);
-        let legacy = self.settings.legacy_key_fingerprint;
+        let legacy = self.settings.legacy_key_fingerprint && legacy::bits_are_all(certificate);
         facts.certificate_fingerprint = peer::certificate_fingerprint(certificate, engine.digest);
         facts.key_fingerprint = peer::key_fingerprint(certificate, engine.digest, legacy);
         if log.has(LogMask::VERBOSE.with(LogMask::PEERCERT)) {

@@ -70,23 +70,54 @@ pub(crate) fn authorities(config: &Config) -> Vec<Inspected> {
 
 /// Says so where the authorities whose certificates clients may have are public ones.
 pub(crate) fn lets_everybody_in(config: &Config) -> Option<Vec<u8>> {
-    let count = authorities(config).len();
-    let named = [&config.smtpd_tls_CAfile, &config.smtpd_tls_CApath];
-    let public = named.iter().any(|name| PUBLIC.iter().any(|public| name.starts_with(public)));
     let why = if config.tls_append_default_CA {
         b"tls_append_default_CA = yes".to_vec()
-    } else if count > MANY_AUTHORITIES {
-        fill!("smtpd_tls_CAfile has {} authorities", count)
-    } else if public {
-        b"the system's own authorities are in use".to_vec()
     } else {
-        return None;
+        public_file(config).or_else(|| public_path(config))?
     };
     Some(fill!(
         "permit_tls_all_clientcerts with public certification authorities ({}): \
          anybody can have such a certificate",
         why
     ))
+}
+
+/// Says so where names in certificates make nobody a user, or could make anybody one.
+pub(crate) fn names_in_doubt(config: &Config) -> Option<Vec<u8>> {
+    if config.tls_append_default_CA && config.smtpd_tls_CAfile.is_empty() {
+        return Some(
+            b"names in certificates do not count with tls_append_default_CA = yes, \
+              but for authorities in smtpd_tls_CAfile, which is empty"
+                .to_vec(),
+        );
+    }
+    // Those of the directory do not vouch for names beside those of the system.
+    let path = || (!config.tls_append_default_CA).then(|| public_path(config)).flatten();
+    let why = public_file(config).or_else(path)?;
+    Some(fill!(
+        "names in certificates of public certification authorities ({}): \
+         anybody can have such a certificate, and whoever issues it decides on its names",
+        why
+    ))
+}
+
+/// Why the authorities in smtpd_tls_CAfile look like public ones.
+fn public_file(config: &Config) -> Option<Vec<u8>> {
+    let count = authorities(config).len();
+    if count > MANY_AUTHORITIES {
+        return Some(fill!("smtpd_tls_CAfile has {} authorities", count));
+    }
+    systems_own(&config.smtpd_tls_CAfile)
+}
+
+/// The same of smtpd_tls_CApath.
+fn public_path(config: &Config) -> Option<Vec<u8>> {
+    systems_own(&config.smtpd_tls_CApath)
+}
+
+fn systems_own(name: &[u8]) -> Option<Vec<u8>> {
+    let public = PUBLIC.iter().any(|public| name.starts_with(public));
+    public.then(|| b"the system's own authorities are in use".to_vec())
 }
 
 /// Whether clients are asked for a certificate.

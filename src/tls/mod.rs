@@ -14,6 +14,7 @@ mod ffi;
 mod files;
 mod groups;
 pub(crate) mod inspect;
+mod legacy;
 mod levels;
 mod library;
 mod loglevel;
@@ -34,6 +35,7 @@ mod switches;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod vouchers;
 
 pub use accept::HandshakeFailed;
 pub use loglevel::LogMask;

@@ -31,6 +31,7 @@ use super::session::{self, CachePolicy, SessionKeeper, Sessions, locked, session
 use super::settings::{Certificates, Settings};
 use super::sni::Names;
 use super::trace::Traces;
+use super::vouchers::Vouchers;
 use super::{Switches, crl, inspect, library, peer, sound, stapling};
 use crate::config::Config;
 use crate::log::Fatal;
@@ -69,6 +70,8 @@ pub(super) struct Engine {
     pub(super) lists: Option<Lists>,
     /// What sessions are bound to; `None`: as in Postfix.
     pub(super) bond: Option<Bond>,
+    /// tls_append_default_CA
+    pub(super) vouchers: Vouchers,
 }
 
 /// The files that main.cf names.
@@ -360,7 +363,8 @@ fn build(
     let ciphers_refused = !set_ciphers(&mut ctx, settings);
     forget_errors();
     let (context, sessions) = (ctx.build(), Arc::new(sessions));
-    Some(Engine { context, sessions, ciphers_refused, digest, lists, bond })
+    let vouchers = Vouchers::of(settings.append_default_ca, files.ca.as_ref());
+    Some(Engine { context, sessions, ciphers_refused, digest, lists, bond, vouchers })
 }
 
 /// What was not worth a word must not be taken for the error of a handshake.

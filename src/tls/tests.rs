@@ -12,6 +12,7 @@ mod start;
 mod streams;
 mod thrift;
 mod traces;
+mod vouchers;
 
 use std::collections::HashMap;
 use std::fs;

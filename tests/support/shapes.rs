@@ -103,6 +103,25 @@ const SHAPES: &[Shape] = &[
     Shape { name: "usage-mail", usage: Usage::Mail, ..USUAL },
     Shape { name: "strange", usage: Usage::Strange, ..USUAL },
     Shape { name: "authority", usage: Usage::Authority, ..USUAL },
+    Shape { name: "plain-name", names: &[(EMAIL, b"bob@example.test", 1)], ..USUAL },
+    Shape { name: "mark-device", names: &[(EMAIL, b"alice,device=x@example.test", 1)], ..USUAL },
+    Shape {
+        name: "mark-until",
+        names: &[(EMAIL, b"alice,until=2099-01-01@example.test", 1)],
+        ..USUAL
+    },
+    Shape { name: "mark-quotes", names: &[(EMAIL, b"al\"\"ice@example.test", 1)], ..USUAL },
+    Shape { name: "mark-quoted", names: &[(EMAIL, b"\"alice\"@example.test", 1)], ..USUAL },
+    Shape { name: "mark-user", names: &[(EMAIL, b"user=alice@word.test", 1)], ..USUAL },
+    Shape { name: "mark-uri", names: &[(URI, b"urn:u:alice,device=x", 1)], ..USUAL },
+    Shape { name: "mark-uri-user", names: &[(URI, b"urn:w:user=alice", 1)], ..USUAL },
+    Shape { name: "mark-cn", cns: &[(UTF8, b"user=alice", 1)], ..USUAL },
+    Shape { name: "host-at", names: &[(DNS, b"alice@example.test", 1)], ..USUAL },
+    Shape { name: "uri-print", names: &[(URI, b"AB:CD:EF", 1)], ..USUAL },
+    Shape { name: "cn-long-s", cns: &[(UTF8, "\u{17f}ales".as_bytes(), 1)], ..USUAL },
+    Shape { name: "cn-kelvin", cns: &[(UTF8, "\u{212a}ate".as_bytes(), 1)], ..USUAL },
+    Shape { name: "cn-sharp-s", cns: &[(UTF8, "gro\u{df}".as_bytes(), 1)], ..USUAL },
+    Shape { name: "cn-plain", cns: &[(UTF8, b"Sales", 1)], ..USUAL },
     Shape { name: "self-expired", signed: false, days: (-9, -2), ..USUAL },
 ];
 

@@ -153,10 +153,7 @@ impl Seen {
     }
 
     fn line(&mut self, line: &str) {
-        let Some((_, text)) = line.split_once("smtpd[").and_then(|it| it.1.split_once("]: "))
-        else {
-            return;
-        };
+        let Some((time, text)) = said_by_smtpd(line) else { return };
         // A queue id, or `name[address]`.
         let Some((who, text)) = text.split_once(": ").filter(|(who, _)| !who.contains(' ')) else {
             return;
@@ -172,14 +169,13 @@ impl Seen {
         } else {
             return;
         };
-        let time = time_of(line);
-        self.0.extend(keys.into_iter().map(|key| (key, time.clone())));
+        self.0.extend(keys.into_iter().map(|key| (key, time.to_owned())));
     }
 
     fn of(&self, row: &Row, user: Option<&str>, device: Option<&str>) -> Option<(&str, Of)> {
-        let user = user.map(str::to_lowercase);
-        let own = self.0.get(&Key::Fingerprint(row.key.to_lowercase())).or_else(|| {
-            let device = Key::Device(user.clone()?, device?.to_lowercase());
+        let user = user.map(str::to_ascii_lowercase);
+        let own = self.0.get(&Key::Fingerprint(row.key.to_ascii_lowercase())).or_else(|| {
+            let device = Key::Device(user.clone()?, device?.to_ascii_lowercase());
             self.0.get(&device)
         });
         let own = own.map(|time| (time.as_str(), Of::Device));
@@ -195,14 +191,14 @@ const OF_CERTIFICATES: &[&str] =
 /// anywhere.
 fn user(text: &str) -> Option<Key> {
     let (_, user) = text.split_once(", sasl_method=EXTERNAL, sasl_username=")?;
-    Some(Key::User(user.split(',').next()?.to_lowercase()))
+    Some(Key::User(user.split(',').next()?.to_ascii_lowercase()))
 }
 
 /// `alice, device "her phone", key fingerprint=…`
 fn device(text: &str) -> Option<Key> {
     let (user, rest) = text.split_once(", device \"")?;
     let (device, _) = rest.rsplit_once("\", ")?;
-    Some(Key::Device(user.to_lowercase(), device.to_lowercase()))
+    Some(Key::Device(user.to_ascii_lowercase(), device.to_ascii_lowercase()))
 }
 
 /// What ends a line: `…, key fingerprint=AA:BB, certificate fingerprint=CC:DD`; a certificate has two.
@@ -210,13 +206,23 @@ fn fingerprints(text: &str) -> impl Iterator<Item = Key> {
     let last = text.rsplit(", ").take(2).map_while(|word| word.split_once("fingerprint="));
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
     last.filter(move |(_, value)| hex(value))
-        .map(|(_, value)| Key::Fingerprint(value.to_lowercase()))
+        .map(|(_, value)| Key::Fingerprint(value.to_ascii_lowercase()))
 }
 
-/// `Nov 25 20:34:42`, or `2026-11-25T20:34:42.…`.
-fn time_of(line: &str) -> String {
-    let iso = line.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    line.chars().take(if iso { 19 } else { 15 }).collect()
+/// The time and the text of a line that smtpd wrote: `TIME HOST TAG: TEXT`, with a time as in
+/// `Nov 25 20:34:42`, which has three words, or in `2026-11-25T20:34:42.…`. The tag must be in its
+/// place, since anybody can have one in the text.
+fn said_by_smtpd(line: &str) -> Option<(&str, &str)> {
+    let iso = line.starts_with(|first: char| first.is_ascii_digit());
+    let time = line.get(..if iso { 19 } else { 15 })?;
+    // The fraction of a second and the zone.
+    let rest = line.get(time.len()..)?;
+    let rest = if iso { rest.split_once(' ')?.1 } else { rest.strip_prefix(' ')? };
+    let (_, rest) = rest.split_once(' ')?;
+    let (tag, text) = rest.split_once(' ')?;
+    let (program, number) = tag.strip_suffix("]:")?.rsplit_once('[')?;
+    let ours = program.ends_with("smtpd") && number.bytes().all(|byte| byte.is_ascii_digit());
+    ours.then_some((time, text))
 }
 
 #[cfg(test)]
@@ -277,5 +283,35 @@ mod tests {
         ]);
         assert_eq!(seen.of(&row("AA"), Some("bob"), None), None);
         assert!(seen.of(&row("CC"), None, None).is_some());
+    }
+
+    #[test]
+    fn only_smtpd_itself_says_who_was_seen() {
+        let said = "x[1]: client certificate of user alice, device \"p\", key fingerprint=AA";
+        let forged = format!("message-id=<smtpd[1]: {said}>");
+        for line in [
+            format!("Nov 25 00:00:00 m postfix/cleanup[1]: A: {forged}"),
+            format!("2026-11-25T00:00:00.123456+00:00 m postfix/cleanup[1]: A: {forged}"),
+            format!("Nov 25 00:00:00 m postfix/cleanup[1]: smtpd[1]: {said}"),
+            format!("Nov 25 00:00:00 m postfix/smtpd[1]: A: smtpd[1]: {said}"),
+            format!("Nov 25 00:00:00 m postfix/smtpd[x]: {said}"),
+            format!("Nov 25 00:00:00 m postfix/smtpd: {said}"),
+            format!("smtpd[1]: {said}"),
+            format!("é smtpd[1]: {said}"),
+            "Nov 25 00:00:00".to_owned(),
+            "2026".to_owned(),
+            String::new(),
+        ] {
+            assert!(seen(&[&line]).0.is_empty(), "{line}");
+        }
+        for (head, time) in [
+            ("Nov  5 00:00:00 m postfix/smtpd[1]:", "Nov  5 00:00:00"),
+            ("Nov 25 00:00:00 m.x.test postfix/submission/smtpd[12345]:", "Nov 25 00:00:00"),
+            ("2026-11-25T00:00:00Z m postfix/smtpd[1]:", "2026-11-25T00:00:00"),
+            ("2026-11-25T00:00:00.123456+01:00 m smtpd[1]:", "2026-11-25T00:00:00"),
+        ] {
+            let seen = seen(&[&format!("{head} {said}")]);
+            assert_eq!(seen.of(&row("AA"), None, None), Some((time, Of::Device)), "{head}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::super::Trouble;
 use super::options::Options;
 use super::{make, prints, tell};
 use crate::sys::start::ExitCode;
+use crate::text::printable::is_deceptive;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
@@ -60,12 +61,12 @@ pub(super) fn show(words: &mut Parser) -> Result<ExitCode, Trouble> {
     Ok(tell(&options, &text, &value))
 }
 
-/// A name for people: what could move the cursor is left out.
+/// A name for people: what could move the cursor or turn the text is left out.
 fn name(name: &openssl::x509::X509NameRef) -> String {
     let part = |entry: &openssl::x509::X509NameEntryRef| {
         let field = entry.object().nid().short_name().unwrap_or("?").to_owned();
         let value = entry.data().to_string().unwrap_or_default();
-        let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let value = value.replace(|c: char| c.is_control() || is_deceptive(c), "?");
         format!("{field}={value}")
     };
     name.entries().map(part).collect::<Vec<_>>().join(", ")

@@ -95,6 +95,21 @@ impl Examination<'_> {
         for spec in words_braced(&config.relay_clientcerts, COMMA_SPACE) {
             self.look_at_fingerprints(started, b"relay_clientcerts", spec);
         }
+        if asked {
+            self.look_at_names(started);
+        }
+    }
+
+    /// Names by which people are users, where they prove nothing or can't count.
+    fn look_at_names(&mut self, started: &Started) {
+        let list = &started.config.smtpd_tls_ccert_user_maps;
+        let Some(spec) = words_braced(list, COMMA_SPACE).find(|spec| may_have_names(spec)) else {
+            return;
+        };
+        let Some(text) = inspect::names_in_doubt(&started.config) else { return };
+        let parameter = "smtpd_tls_ccert_user_maps";
+        let place = self.places.of_word(parameter.as_bytes(), spec);
+        self.say(Severity::Warning, place, &fill!("{}: {}", parameter, text));
     }
 
     /// Whoever has a certificate of a public authority would be let through.
@@ -162,6 +177,20 @@ impl Examination<'_> {
         };
         self.say(Severity::Warning, place, &text);
     }
+}
+
+/// Whether a table can have keys that are names (`san_email:…`): of patterns, and of tables that are
+/// elsewhere, nobody knows.
+fn may_have_names(spec: &[u8]) -> bool {
+    let keys = match (spec.strip_prefix(b"inline:"), source_of(spec)) {
+        (Some(pairs), _) => inline_keys(pairs),
+        (None, Some(file)) => match keys_in(file) {
+            Ok(keys) => keys.into_iter().map(|(_, key)| key).collect(),
+            Err(_) => return false,
+        },
+        (None, None) => return true,
+    };
+    keys.iter().any(|key| fingerprint_bytes(key).is_none())
 }
 
 /// The bytes of `AB:CD:…`.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::text::printable::printable;
+use crate::text::printable::{printable, undeceptive};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,7 +193,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// What a terminal may be given.
 fn plain(bytes: &[u8]) -> String {
-    text(&printable(bytes, b'?', true))
+    text(&undeceptive(&printable(bytes, b'?', true)))
 }
 
 fn shown(place: &Place, directory: &[u8]) -> String {
