@@ -139,7 +139,7 @@ fn of_key(config: &Config, row: &Row, place: &str) -> Result<Option<Finding>, Tr
 }
 
 fn of_value(row: &Row, place: &str, today: i64) -> Option<Finding> {
-    let entry = match crate::identity::Entry::parse(row.value.as_bytes()) {
+    let entry = match crate::identity::Entry::parse(&row.value) {
         Ok(entry) => entry,
         Err(error) => return Some(Finding::error(format!("{place}: bad entry: {error}"))),
     };

@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn row(key: &str) -> Row {
-        Row { key: key.into(), value: String::new(), line: 1 }
+        Row { key: key.into(), value: Vec::new(), line: 1 }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod check;
 mod devices;
+mod edit;
 mod list;
 mod make;
 mod options;
@@ -170,7 +171,7 @@ fn new(words: &mut Parser) -> Result<ExitCode, Trouble> {
     }
     let fingerprint = prints::of_key(&certificate, digest)?;
     if let Some(table) = &table {
-        table.add(&fingerprint, &entry)?;
+        table.edit()?.add(&fingerprint, &entry)?;
     }
     let shown = directory.display().to_string();
     let host = String::from_utf8_lossy(&config.myhostname);
@@ -226,7 +227,7 @@ fn add(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let config = options.load()?;
     let fingerprint = meant(what, &config)?;
     let table = Users::find(&config, options.table.as_deref())?;
-    table.add(&fingerprint, &entry)?;
+    table.edit()?.add(&fingerprint, &entry)?;
     let text = format!("{fingerprint} is {user}'s now, in {}\n", table.name());
     let value = json!({ "user": user, "fingerprint": fingerprint, "table": table.name() });
     Ok(tell(&options, &text, &value))
