@@ -48,6 +48,28 @@ impl Place {
         String::from_utf8(output.stderr).expect("this test's own files and programs")
     }
 
+    /// Without `--table`: what main.cf and master.cf say.
+    fn plain(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtpd-rs"));
+        command.arg("ccert").args(words).current_dir(&self.0).env("MAIL_CONFIG", &self.0);
+        let output = command.output().expect("this test's own files and programs");
+        let text = |bytes| String::from_utf8(bytes).expect("this test's own files and programs");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).expect("this test's own files");
+    }
+
+    /// The names in the directory.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("this test's own files");
+        let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<_> = entries.filter_map(Result::ok).map(name).collect();
+        names.sort();
+        names
+    }
+
     fn users(&self) -> String {
         fs::read_to_string(self.0.join("users")).unwrap_or_default()
     }
@@ -145,8 +167,123 @@ fn words_that_mean_nothing_are_refused() {
     let Some(place) = place("words") else { return };
     assert!(place.complains(&["frob"], 64).contains("unknown verb"));
     assert!(place.complains(&["add"], 64).contains("FILE or FINGERPRINT is missing"));
-    assert!(place.complains(&["new", "a b", "--days", "3"], 64).contains("bad value of user"));
+    let said = place.complains(&["new", "a b", "--days", "3"], 64);
+    assert!(said.contains("bad value of user: \"a b\": a user's name has no blanks"), "{said}");
+    assert!(place.complains(&["new", "a", "--until", "2020-01-01"], 64).contains("is over"));
+    assert!(place.complains(&["new", "."], 64).contains("no file can be named for"));
+    assert!(place.complains(&["new", &"x".repeat(65)], 64).contains("64 characters"));
     assert!(place.complains(&["new", "a", "--days", "0"], 64).contains("from 1 to 20000"));
     assert!(place.says(&["new", "--help"]).contains("usage: smtpd-rs ccert new USER"));
     assert_eq!(place.users(), "");
+}
+
+#[test]
+fn a_certificate_is_made_as_a_whole_or_not_at_all() {
+    let Some(place) = place("whole") else { return };
+    // A directory stands where the table should be.
+    fs::create_dir(place.0.join("users")).unwrap();
+    let before = place.names();
+    let said = place.complains(&["new", "alice", "--ca", "ca", "--out", "a/b"], 1);
+    assert!(said.contains("open ") && said.contains("users"), "{said}");
+    assert_eq!(place.names(), before);
+    fs::remove_dir(place.0.join("users")).unwrap();
+    // postmap(1) cannot make an index.
+    fs::create_dir(place.0.join("map.db")).unwrap();
+    let before = place.names();
+    let table = format!("hash:{}", place.0.join("map").display());
+    let (code, _, said) = place.plain(&["new", "alice", "--ca", "ca", "--table", &table]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("postmap"), "{said}");
+    assert_eq!(place.names(), before);
+    // And nothing is in the way of the next try.
+    place.says(&["new", "alice", "--ca", "ca"]);
+    let users = place.users();
+    let said = place.complains(&["new", "alice"], 1);
+    assert!(said.contains("alice/alice.key is there already: remove it, or give --out"), "{said}");
+    assert_eq!(place.users(), users);
+}
+
+#[test]
+fn a_comment_in_another_encoding_is_kept() {
+    let Some(place) = place("latin1") else { return };
+    fs::write(place.0.join("users"), b"# f\xfcr alle\n").unwrap();
+    place.says(&["new", "alice"]);
+    let users = fs::read(place.0.join("users")).unwrap();
+    assert!(users.starts_with(b"# f\xfcr alle\n") && users.ends_with(b" user=alice\n"));
+    place.says(&["revoke", "alice"]);
+    assert_eq!(fs::read(place.0.join("users")).unwrap(), b"# f\xfcr alle\n");
+}
+
+#[test]
+fn a_ca_that_is_none_signs_nothing() {
+    let Some(place) = place("no-ca") else { return };
+    place.says(&["new", "alice"]);
+    place.says(&["new", "bob"]);
+    let copy = |from: &str, to: &str| {
+        fs::copy(place.0.join(from), place.0.join(to)).unwrap();
+    };
+    fs::create_dir(place.0.join("ca")).unwrap();
+    copy("alice/alice.pem", "ca/ca.pem");
+    copy("bob/bob.key", "ca/ca.key");
+    let said = place.complains(&["new", "carol", "--ca", "ca"], 1);
+    assert!(said.contains("ca/ca.pem is not of the key in ca/ca.key"), "{said}");
+    copy("alice/alice.key", "ca/ca.key");
+    let said = place.complains(&["new", "carol", "--ca", "ca"], 1);
+    assert!(said.contains("ca/ca.pem is no CA's certificate"), "{said}");
+}
+
+#[test]
+fn the_command_for_later_has_all_that_was_given() {
+    let Some(place) = place("later") else { return };
+    let said = place.says(&[
+        "new",
+        "alice",
+        "--no-add",
+        "--device",
+        "her phone",
+        "--senders",
+        "@example.org <>",
+        "--clients",
+        "192.0.2.0/24",
+    ]);
+    let command = said.lines().find(|line| line.contains("ccert add")).unwrap();
+    let wanted = "--user alice --device 'her phone' --senders '@example.org <>' --clients \
+                  192.0.2.0/24 --table texthash:";
+    assert!(command.contains(wanted), "{command}");
+    assert_eq!(place.users(), "");
+}
+
+#[test]
+fn the_table_of_the_service_that_asks_is_the_table() {
+    let Some(place) = place("services") else { return };
+    let (one, two) = (place.0.join("one"), place.0.join("two"));
+    let (one, two) = (one.display(), two.display());
+    place.file("main.cf", "compatibility_level = 3.6\nmyhostname = mail.example.org\n");
+    let smtps = format!(
+        "smtp inet n - n - - smtpd-rs\n\
+         smtps inet n - n - - smtpd-rs\n  -o smtpd_tls_wrappermode=yes\n\
+         \x20 -o smtpd_tls_ask_ccert=yes\n  -o smtpd_tls_ccert_user_maps=texthash:{one}\n"
+    );
+    place.file("master.cf", &smtps);
+    let (code, said, complaint) = place.plain(&["new", "alice"]);
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(said.contains(&format!("Added to texthash:{one}")), "{said}");
+    assert!(said.contains("port 465, SSL/TLS") && !said.contains("587"), "{said}");
+    let (code, said, _) = place.plain(&["list"]);
+    assert!(code == Some(0) && said.contains("alice"), "{said}");
+    place.file(
+        "master.cf",
+        &format!(
+            "{smtps}submission inet n - n - - smtpd-rs\n  -o smtpd_tls_security_level=encrypt\n\
+             \x20 -o smtpd_tls_ask_ccert=yes\n  -o smtpd_tls_ccert_user_maps=texthash:{two}\n"
+        ),
+    );
+    let (code, _, complaint) = place.plain(&["list"]);
+    assert_eq!(code, Some(1));
+    for words in [
+        format!("smtps/inet has texthash:{one}"),
+        format!("submission/inet has texthash:{two}: say which with --table"),
+    ] {
+        assert!(complaint.contains(&words), "{words}\n{complaint}");
+    }
 }

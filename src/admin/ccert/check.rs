@@ -29,10 +29,10 @@ const SOON: i64 = 21;
 pub(super) fn check(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let options = Options::read(words, &["table"])?;
     options.none()?;
-    let config = options.load()?;
-    let mut findings = of_config(&config);
-    match Users::find(&config, options.table.as_deref()) {
-        Ok(table) => findings.extend(of_table(&config, &table)?),
+    let site = options.site()?;
+    let mut findings = of_config(&site.main);
+    match site.table(options.table.as_deref()) {
+        Ok((table, config)) => findings.extend(of_table(config, &table)?),
         Err(trouble) => findings.push(Finding::error(trouble.to_string())),
     }
     let errors = findings.iter().filter(|finding| finding.is_error).count();

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::super::Trouble;
 use super::options::Options;
 use super::tell;
-use super::users::{Row, Users};
+use super::users::Row;
 use crate::config::Config;
 use crate::identity::{day_of, entry};
 use crate::sys::start::ExitCode;
@@ -39,10 +39,10 @@ const USUAL_LOG: &str = "/var/log/mail.log";
 pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let options = Options::read(words, &["log", "table"])?;
     options.none()?;
-    let config = options.load()?;
-    let table = Users::find(&config, options.table.as_deref())?;
+    let site = options.site()?;
+    let (table, config) = site.table(options.table.as_deref())?;
     let rows = table.rows()?;
-    let log = options.log.clone().unwrap_or_else(|| usual_log(&config));
+    let log = options.log.clone().unwrap_or_else(|| usual_log(config));
     let seen = Seen::read(&log);
     if let (Err(error), Some(_)) = (&seen, &options.log) {
         return Err(Trouble::Failed(format!("{}: {error}", log.display())));

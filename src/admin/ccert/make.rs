@@ -1,9 +1,7 @@
 //! Keys and certificates for clients: signed by themselves, or by a small CA of the site.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
@@ -19,6 +17,8 @@ use openssl::x509::extension::{
 use openssl::x509::{X509, X509Builder, X509Name, X509NameRef, X509Ref};
 
 use super::super::Trouble;
+use super::made::Made;
+use super::options::usage;
 
 /// Days that a CA made here lasts.
 const CA_DAYS: u32 = 3650;
@@ -55,22 +55,35 @@ impl KeyType {
 pub(super) struct Authority {
     pub(super) certificate: X509,
     key: PKey<Private>,
+    /// The directory of one that is new.
+    unwritten: Option<PathBuf>,
 }
 
 impl Authority {
-    /// The CA in `directory` (`ca.pem`, `ca.key`), made if it is not there.
+    /// The CA in `directory` (`ca.pem`, `ca.key`), or a new one that is yet to be written there.
     pub(super) fn open(directory: &Path) -> Result<Self, Trouble> {
         let (pem, key) = (directory.join("ca.pem"), directory.join("ca.key"));
-        if pem.exists() || key.exists() {
-            let certificate = X509::from_pem(&read(&pem)?).map_err(|e| wrong(&pem, &e))?;
-            let private = PKey::private_key_from_pem(&read(&key)?).map_err(|e| wrong(&key, &e))?;
-            return Ok(Self { certificate, key: private });
+        if !pem.exists() && !key.exists() {
+            let made = Self::make().map_err(|error| Trouble::Failed(error.to_string()))?;
+            return Ok(Self { unwritten: Some(directory.to_owned()), ..made });
         }
-        make_directory(directory)?;
-        let made = Self::make().map_err(|error| Trouble::Failed(error.to_string()))?;
-        write_key(&key, &made.key)?;
-        write(&pem, &pem_of(&made.certificate)?, 0o644)?;
-        Ok(made)
+        let (certificate, private) = (read_certificate(&pem)?, read_key(&key)?);
+        let refused = |why: &str| Err(Trouble::Failed(format!("{} {why}", pem.display())));
+        if !same_key(&certificate, &private) {
+            return refused(&format!("is not of the key in {}", key.display()));
+        }
+        if !is_authority(&certificate) {
+            return refused("is no CA's certificate");
+        }
+        Ok(Self { certificate, key: private, unwritten: None })
+    }
+
+    /// Writes a new one.
+    pub(super) fn write(&self, made: &mut Made) -> Result<(), Trouble> {
+        let Some(directory) = &self.unwritten else { return Ok(()) };
+        made.directory(directory)?;
+        made.write(&directory.join("ca.key"), &pem_of_key(&self.key)?, 0o600)?;
+        made.write(&directory.join("ca.pem"), &pem_of(&self.certificate)?, 0o644)
     }
 
     fn make() -> Result<Self, ErrorStack> {
@@ -87,7 +100,7 @@ impl Authority {
         let identifier = SubjectKeyIdentifier::new().build(&context)?;
         builder.append_extension(identifier)?;
         sign(&mut builder, &key)?;
-        Ok(Self { certificate: builder.build(), key })
+        Ok(Self { certificate: builder.build(), key, unwritten: None })
     }
 }
 
@@ -127,7 +140,7 @@ fn subject(user: &str, device: Option<&str>) -> Result<X509Name, Trouble> {
     };
     // OpenSSL knows how long a name may be: 64 characters.
     let failed = |_: ErrorStack| {
-        Trouble::Failed("user and device can have 64 characters each in a certificate".to_owned())
+        usage("user and device can have 64 characters each in a certificate".to_owned())
     };
     built().map_err(failed)
 }
@@ -205,27 +218,22 @@ pub(super) fn pem_of(certificate: &X509Ref) -> Result<Vec<u8>, Trouble> {
     certificate.to_pem().map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// A directory that only its owner can enter.
-pub(super) fn make_directory(path: &Path) -> Result<(), Trouble> {
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(path)
-        .map_err(|error| Trouble::Failed(format!("mkdir {}: {error}", path.display())))
+/// The private key as PEM.
+pub(super) fn pem_of_key(key: &PKeyRef<Private>) -> Result<Vec<u8>, Trouble> {
+    key.private_key_to_pem_pkcs8().map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// Writes a file that must not be there yet.
-pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Trouble> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
-    let written = options.open(path).and_then(|mut file| file.write_all(content));
-    written.map_err(|error| Trouble::Failed(format!("write {}: {error}", path.display())))
+/// Whether the certificate is of the key.
+pub(super) fn same_key(certificate: &X509Ref, key: &PKeyRef<Private>) -> bool {
+    certificate.public_key().is_ok_and(|public| public.public_eq(key))
 }
 
-/// Writes a private key (PEM), for its owner only.
-pub(super) fn write_key(path: &Path, key: &PKeyRef<Private>) -> Result<(), Trouble> {
-    let pem = key.private_key_to_pem_pkcs8().map_err(|error| Trouble::Failed(error.to_string()))?;
-    write(path, &pem, 0o600)
+/// Whether the certificate may sign others.
+fn is_authority(certificate: &X509Ref) -> bool {
+    let text = certificate.to_text().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let constraints = text.split("X509v3 Basic Constraints:").nth(1);
+    constraints.and_then(|rest| rest.lines().nth(1)).is_some_and(|it| it.contains("CA:TRUE"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use super::super::Trouble;
 use super::edit::Edit;
-use crate::config::Config;
 use crate::identity::Entry;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
@@ -40,24 +39,14 @@ impl Row {
 }
 
 impl Users {
-    /// `type:file`, or the first such table of smtpd_tls_ccert_user_maps.
-    pub(super) fn find(config: &Config, wanted: Option<&str>) -> Result<Self, Trouble> {
-        let list = match wanted {
-            Some(wanted) => wanted.as_bytes().to_vec(),
-            None => config.smtpd_tls_ccert_user_maps.clone(),
-        };
-        let found = words_braced(&list, COMMA_SPACE).find_map(Self::parse);
-        found.ok_or_else(|| {
-            let types: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
-            let types = types.join(", ");
-            Trouble::Failed(match wanted {
-                Some(wanted) => format!("\"{wanted}\" is no table that can be edited ({types})"),
-                None => format!(
-                    "smtpd_tls_ccert_user_maps names no table that can be edited ({types}); \
-                     name one with --table"
-                ),
-            })
-        })
+    /// The first table of a list that can be edited.
+    pub(super) fn first_of(list: &[u8]) -> Option<Self> {
+        words_braced(list, COMMA_SPACE).find_map(Self::parse)
+    }
+
+    /// Types that can be edited, for people.
+    pub(super) fn kinds() -> String {
+        KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ")
     }
 
     fn parse(word: &[u8]) -> Option<Self> {

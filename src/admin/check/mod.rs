@@ -88,6 +88,29 @@ impl Options {
     }
 }
 
+/// A service that is ours, and what main.cf and its own `-o` say together.
+pub(super) struct Own {
+    /// The first field of its entry.
+    pub(super) name: Vec<u8>,
+    /// `smtp/inet`
+    pub(super) title: String,
+    pub(super) source: Source,
+}
+
+/// The services of master.cf whose command is smtpd or smtpd-rs; none where there is no master.cf.
+pub(super) fn services(directory: &std::path::Path, main_cf: &Source) -> Vec<Own> {
+    let Ok(text) = std::fs::read(directory.join("master.cf")) else { return Vec::new() };
+    let services = master_cf::entries(&text).into_iter().filter_map(Result::ok);
+    let own = services.filter(Service::is_smtpd).map(|service| {
+        let mut source = main_cf.clone();
+        for setting in &service.settings {
+            source.dictionary.set(&setting.name, &setting.value);
+        }
+        Own { title: service.title(), name: service.name, source }
+    });
+    own.collect()
+}
+
 /// Runs the verb.
 pub(super) fn check(words: &mut lexopt::Parser) -> Result<ExitCode, Trouble> {
     let options = Options::parse(words)?;
