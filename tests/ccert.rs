@@ -287,3 +287,73 @@ fn the_table_of_the_service_that_asks_is_the_table() {
         assert!(complaint.contains(&words), "{words}\n{complaint}");
     }
 }
+
+/// Services as the documentation has them.
+const SUBMISSION: &str = "\
+smtp inet n - n - - smtpd-rs
+submission inet n - n - - smtpd-rs
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_ask_ccert=yes
+  -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination }
+";
+
+#[test]
+fn a_setup_as_documented_is_well_until_its_index_is_stale() {
+    let Some(place) = place("documented") else { return };
+    let table = format!("hash:{}", place.0.join("map").display());
+    let main_cf = format!(
+        "compatibility_level = 3.6\nmyhostname = mail.example.org\n\
+         smtpd_tls_ccert_user_maps = {table}\n"
+    );
+    place.file("main.cf", &main_cf);
+    place.file("master.cf", SUBMISSION);
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("map.db: No such file or directory"), "{said}");
+    let (code, _, said) = place.plain(&["new", "alice"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(place.plain(&["check"]), (Some(0), "All is well.\n".into(), String::new()));
+    // An index that is younger than its source, and another one all the same.
+    let good = fs::read_to_string(place.0.join("map")).unwrap();
+    let key = ["AB"; 32].join(":");
+    place.file("map", &format!("{good}{key} bob\n"));
+    let index = fs::File::options().append(true).open(place.0.join("map.db")).unwrap();
+    let set = |time| index.set_modified(time).unwrap();
+    let (now, hour) = (std::time::SystemTime::now(), std::time::Duration::from_secs(3600));
+    set(now + hour);
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("map, line 2: the server does not find this key: run postmap"), "{said}");
+    set(now - hour);
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("map.db is older than ") && said.contains("run postmap hash:"), "{said}");
+}
+
+#[test]
+fn a_table_that_is_not_there_is_an_error() {
+    let Some(place) = place("absent") else { return };
+    place.file("master.cf", SUBMISSION);
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("users: No such file or directory"), "{said}");
+    assert!(!place.0.join("users").exists());
+}
+
+#[test]
+fn a_service_that_needs_certificates_and_does_not_ask_is_told() {
+    let Some(place) = place("unasked") else { return };
+    place.file("users", "");
+    place.file("main.cf", "compatibility_level = 3.6\nmyhostname = mail.example.org\n");
+    let table = format!("texthash:{}", place.0.join("users").display());
+    let table = format!("  -o smtpd_tls_ccert_user_maps={table}\n");
+    let other = format!("smtps inet n - n - - smtpd-rs\n  -o smtpd_tls_wrappermode=yes\n{table}");
+    place.file("master.cf", &format!("{SUBMISSION}{table}{other}"));
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(0));
+    let unasked = "smtps/inet: smtpd_tls_ccert_user_maps, but clients are not asked";
+    assert!(said.contains(unasked) && !said.contains("submission/inet"), "{said}");
+    place.file("master.cf", &other);
+    let (_, said, _) = place.plain(&["check"]);
+    assert!(said.contains("no service asks its clients for certificates"), "{said}");
+}

@@ -145,6 +145,8 @@ fn lock(path: &Path, make: bool) -> std::io::Result<File> {
 fn index(users: &Users) -> Result<(), Trouble> {
     let name = users.name();
     let output = Command::new("postmap")
+        .arg("-c")
+        .arg(&users.main_cf)
         .arg(&name)
         .env("PATH", search_path())
         .output()
@@ -172,7 +174,7 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("users");
         let _ = fs::remove_file(&path);
-        Users { kind: "texthash", indexed: false, path }
+        Users { kind: "texthash", indexed: false, path, main_cf: PathBuf::new() }
     }
 
     fn alice() -> Entry {

@@ -11,6 +11,7 @@ mod options;
 mod prints;
 mod show;
 mod site;
+mod tables;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -50,11 +51,12 @@ usage: smtpd-rs ccert VERB ...
     list           who is in the table, until when, and when last seen
     revoke WHOM    take certificates out of the table
     show CERT      all fingerprints of a certificate, in all forms
-    check          whether main.cf lets certificates do what they should
+    check          whether main.cf and master.cf let certificates do what they should
     renew CERT     a new certificate for the same key
 
 Each verb takes --help, --json, and -c DIR (the directory of main.cf; else MAIL_CONFIG, else
-/etc/postfix). The table is the first file table of smtpd_tls_ccert_user_maps, or --table TYPE:FILE.
+/etc/postfix). The table is the first file table of smtpd_tls_ccert_user_maps, in main.cf or in the
+services of master.cf that ask for certificates, or --table TYPE:FILE.
 ";
 
 const ADD: &str = "\

@@ -62,7 +62,7 @@ pub(super) fn new(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let entry = options.entry(user)?;
     let site = options.site()?;
     let table = if options.no_add { None } else { Some(site.table(options.table.as_deref())?) };
-    let config: &Config = table.as_ref().map_or(&site.main, |(_, config)| config);
+    let config: &Config = table.as_ref().map_or(&site.main.config, |(_, config)| config);
     let name = file_name(user, options.device.as_deref())?;
     let directory = options.out.clone().unwrap_or_else(|| PathBuf::from(&name));
     let authority = options.ca.as_deref().map(Authority::open).transpose()?;

@@ -12,7 +12,7 @@ use crate::tls::{Switches, inspect};
 /// What is configured.
 pub(super) struct Site {
     /// main.cf alone.
-    pub(super) main: Config,
+    pub(super) main: Service,
     pub(super) services: Vec<Service>,
 }
 
@@ -40,7 +40,8 @@ impl Site {
         let source = Source::read(&directory).map_err(failed)?;
         let (services, _) = log::capture(|| check::services(&directory, &source));
         let services = services.into_iter().map(Service::load).collect::<Result<_, _>>()?;
-        Ok(Self { main: load(source, b"smtpd")?, services })
+        let main = check::Own { name: b"smtpd".to_vec(), title: "main.cf".to_owned(), source };
+        Ok(Self { main: Service::load(main)?, services })
     }
 
     /// `type:file`, or the table that the services have; and what counts for one that has it.
@@ -58,16 +59,18 @@ impl Site {
                 Users::kinds()
             ))
         };
-        let users = Users::first_of(wanted.as_bytes()).ok_or_else(none)?;
+        let users = Users::first_of(wanted.as_bytes(), &self.main.config).ok_or_else(none)?;
         let has = |config: &Config| maps(config).any(|spec| spec == wanted.as_bytes());
         let of_service = self.in_use().into_iter().find(|service| has(&service.config));
-        Ok((users, of_service.map_or(&self.main, |service| &service.config)))
+        Ok((users, &of_service.unwrap_or(&self.main).config))
     }
 
     fn own_table(&self) -> Result<(Users, &Config), Trouble> {
         let mut found: Vec<(Users, &Service)> = Vec::new();
         for service in self.in_use() {
-            let Some(users) = Users::first_of(&service.config.smtpd_tls_ccert_user_maps) else {
+            let Some(users) =
+                Users::first_of(&service.config.smtpd_tls_ccert_user_maps, &service.config)
+            else {
                 continue;
             };
             if found.iter().all(|(other, _)| *other != users) {
@@ -95,16 +98,21 @@ impl Site {
                 Users::kinds()
             ))
         };
-        let users = Users::first_of(&self.main.smtpd_tls_ccert_user_maps);
-        Ok((users.ok_or_else(none)?, &self.main))
+        let users = Users::first_of(&self.main.config.smtpd_tls_ccert_user_maps, &self.main.config);
+        Ok((users.ok_or_else(none)?, &self.main.config))
     }
 
     /// The services with a table of users: those that ask for certificates, else all.
-    fn in_use(&self) -> Vec<&Service> {
+    pub(super) fn in_use(&self) -> Vec<&Service> {
         let with_table = |service: &&Service| maps(&service.config).next().is_some();
         let all: Vec<_> = self.services.iter().filter(with_table).collect();
         let asking: Vec<_> = all.iter().copied().filter(|service| service.asks()).collect();
         if asking.is_empty() { all } else { asking }
+    }
+
+    /// Those whom settings are for: without master.cf, main.cf alone.
+    pub(super) fn all(&self) -> Vec<&Service> {
+        if self.services.is_empty() { vec![&self.main] } else { self.services.iter().collect() }
     }
 
     /// What clients are to be told: 587 if there is one, else a port with TLS from the start.
@@ -128,13 +136,20 @@ impl Service {
     fn load(own: check::Own) -> Result<Self, Trouble> {
         let title = own.title;
         let wrong = |fatal| match failed(fatal) {
-            Trouble::Failed(text) => Trouble::Failed(format!("{title}: {text}")),
+            Trouble::Failed(text) if title.contains('/') => {
+                Trouble::Failed(format!("{title}: {text}"))
+            }
             other => other,
         };
         let config = load_quietly(own.source, &own.name).map_err(wrong)?;
         let (switches, _) = log::capture(|| Switches::of(&config));
         let switches = switches.map_err(wrong)?;
         Ok(Self { name: own.name, title, config, switches })
+    }
+
+    /// Whether its table of users is its own, not that of main.cf.
+    pub(super) fn has_own_table(&self, main: &Self) -> bool {
+        self.config.smtpd_tls_ccert_user_maps != main.config.smtpd_tls_ccert_user_maps
     }
 
     /// Whether clients are asked for certificates.
@@ -162,10 +177,6 @@ fn port(name: &[u8]) -> Option<u16> {
 fn load_quietly(source: Source, name: &[u8]) -> Result<Config, log::Fatal> {
     let (config, _) = log::capture(|| Config::load(source, name, |_| Ok(())));
     config
-}
-
-fn load(source: Source, name: &[u8]) -> Result<Config, Trouble> {
-    Config::load(source, name, |_| Ok(())).map_err(failed)
 }
 
 fn failed(fatal: log::Fatal) -> Trouble {

@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::Trouble;
 use super::edit::Edit;
+use crate::config::Config;
 use crate::identity::Entry;
 use crate::text::split::{COMMA_SPACE, words_braced};
 
@@ -20,6 +21,8 @@ pub(super) struct Users {
     pub(super) kind: &'static str,
     pub(super) indexed: bool,
     pub(super) path: PathBuf,
+    /// The directory of main.cf, for postmap(1).
+    pub(super) main_cf: PathBuf,
 }
 
 /// A line of the file with what continues it.
@@ -40,8 +43,9 @@ impl Row {
 
 impl Users {
     /// The first table of a list that can be edited.
-    pub(super) fn first_of(list: &[u8]) -> Option<Self> {
-        words_braced(list, COMMA_SPACE).find_map(Self::parse)
+    pub(super) fn first_of(list: &[u8], config: &Config) -> Option<Self> {
+        let main_cf = Path::new(OsStr::from_bytes(&config.config_directory));
+        words_braced(list, COMMA_SPACE).find_map(|word| Self::parse(word, main_cf))
     }
 
     /// Types that can be edited, for people.
@@ -49,12 +53,13 @@ impl Users {
         KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ")
     }
 
-    fn parse(word: &[u8]) -> Option<Self> {
+    fn parse(word: &[u8], main_cf: &Path) -> Option<Self> {
         let colon = memchr::memchr(b':', word)?;
         let (kind, indexed) =
             KINDS.iter().copied().find(|(kind, _)| kind.as_bytes() == &word[..colon])?;
         let path = PathBuf::from(OsStr::from_bytes(&word[colon + 1..]));
-        path.is_absolute().then_some(Self { kind, indexed, path })
+        let main_cf = main_cf.to_owned();
+        path.is_absolute().then_some(Self { kind, indexed, path, main_cf })
     }
 
     /// `type:file`
@@ -163,7 +168,8 @@ mod tests {
 
     #[test]
     fn only_tables_of_text_can_be_edited() {
-        assert!(Users::parse(b"pcre:/x").is_none() && Users::parse(b"texthash:x").is_none());
-        assert_eq!(Users::parse(b"hash:/etc/users").unwrap().name(), "hash:/etc/users");
+        let parse = |word| Users::parse(word, Path::new("/etc/postfix"));
+        assert!(parse(b"pcre:/x").is_none() && parse(b"texthash:x").is_none());
+        assert_eq!(parse(b"hash:/etc/users").unwrap().name(), "hash:/etc/users");
     }
 }

@@ -6,6 +6,7 @@
 //! changed, no client and no other program of Postfix but postconf(1) is asked.
 
 mod certificates;
+mod indexes;
 mod jail;
 mod master_cf;
 mod names;
@@ -173,6 +174,7 @@ impl Examination<'_> {
             self.look_at_restrictions(&started);
             self.look_at_certificates(&started, days);
             self.look_at_clients(&started);
+            self.look_at_indexes(&started);
             self.look_into_jail(&started);
             self.look_for_neighbours(&started, entries);
             self.look_at_proxied(&started);
