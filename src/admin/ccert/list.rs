@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::super::Trouble;
 use super::options::Options;
+use super::tables::is_name;
 use super::tell;
 use super::users::Row;
 use crate::config::Config;
@@ -47,7 +48,9 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
     if let (Err(error), Some(_)) = (&seen, &options.log) {
         return Err(Trouble::Failed(format!("{}: {error}", log.display())));
     }
+    let unread = seen.is_err().then(|| no_log(&log));
     let seen = seen.unwrap_or_default();
+    let never = if unread.is_some() { "?" } else { "never" };
     let today = day_of(time::now());
     let mut text = String::new();
     let mut values = Vec::new();
@@ -64,7 +67,7 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
             user.as_deref().unwrap_or("(bad entry)"),
             device.as_deref().unwrap_or("-"),
             until.map_or_else(|| "-".to_owned(), |day| mark(&entry::date(day), ended)),
-            last.map_or_else(|| "never".to_owned(), |(time, of)| format!("{time}{}", of.mark())),
+            last.map_or_else(|| never.to_owned(), |(time, of)| format!("{time}{}", of.mark())),
             row.key
         );
         values.push(json!({
@@ -86,7 +89,17 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
         "last seen",
         table.name()
     );
-    Ok(tell(&options, &(head + &text), &json!({ "table": table.name(), "entries": values })))
+    let value = json!({
+        "table": table.name(),
+        "log": unread.is_none().then(|| log.display().to_string()),
+        "entries": values,
+    });
+    Ok(tell(&options, &(head + &text + &unread.unwrap_or_default()), &value))
+}
+
+fn no_log(log: &Path) -> String {
+    let why = if log.exists() { "cannot be read" } else { "is not there" };
+    format!("no log read: {} {why} (--log FILE)\n", log.display())
 }
 
 fn mark(date: &str, ended: bool) -> String {
@@ -179,7 +192,9 @@ impl Seen {
     fn of(&self, row: &Row, user: Option<&str>, device: Option<&str>) -> Option<(&str, Of)> {
         let user = user.map(str::to_lowercase);
         let own = self.0.get(&Key::Fingerprint(row.key.to_lowercase())).or_else(|| {
-            let device = Key::Device(user.clone()?, device?.to_lowercase());
+            // A user can have two keys on one device: only the key itself tells which it was.
+            let device = is_name(&row.key).then_some(device?)?;
+            let device = Key::Device(user.clone()?, device.to_lowercase());
             self.0.get(&device)
         });
         let own = own.map(|time| (time.as_str(), Of::Device));
@@ -264,6 +279,7 @@ mod tests {
         }
         let by_name = seen.of(&row("san_email:a@b"), Some("Alice"), Some("Her, phone"));
         assert_eq!(by_name, Some(("Nov 25 00:00:00", Of::Device)));
+        assert_eq!(seen.of(&row("GG"), Some("alice"), Some("her, phone")), None);
         assert_eq!(seen.of(&row("x"), Some("alice"), Some("phone")), None);
     }
 

@@ -103,10 +103,15 @@ fn of_rows(config: &Config, table: &Users, rows: &[Row]) -> Result<Vec<Finding>,
     Ok(findings)
 }
 
-fn of_key(config: &Config, row: &Row, place: &str) -> Result<Option<Finding>, Trouble> {
+/// Whether a key is a name in a certificate, and no fingerprint.
+pub(super) fn is_name(key: &str) -> bool {
     let names = ["san_email:", "san_dns:", "san_uri:", "cert_subject:", "cert_issuer:"];
+    names.iter().any(|name| key.to_lowercase().starts_with(name))
+}
+
+fn of_key(config: &Config, row: &Row, place: &str) -> Result<Option<Finding>, Trouble> {
     let key = row.key.as_str();
-    if names.iter().any(|name| key.to_lowercase().starts_with(name)) {
+    if is_name(key) {
         return Ok(None);
     }
     let wanted = String::from_utf8_lossy(&config.smtpd_tls_fingerprint_digest).into_owned();
