@@ -106,7 +106,8 @@ fn a_certificate_is_made_listed_renewed_and_revoked() {
     for ending in [".key", ".pem", ".p12", "-legacy.p12", ".mobileconfig"] {
         assert!(directory.join(format!("{name}{ending}")).is_file(), "{ending}");
     }
-    let list = place.says(&["list"]);
+    place.file("log", "");
+    let list = place.says(&["list", "--log", "log"]);
     assert!(list.contains("alice@example.org") && list.contains("phone") && list.contains("never"));
     let (pem, key) = (format!("{name}/{name}.pem"), format!("{name}/{name}.key"));
     // renew and show take no --table.
@@ -114,7 +115,8 @@ fn a_certificate_is_made_listed_renewed_and_revoked() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smtpd-rs"));
         command.arg("ccert").args(words).current_dir(&place.0).output().unwrap()
     };
-    assert!(run(&["renew", &pem, "--key", &key]).status.success());
+    let renewed = String::from_utf8(run(&["renew", &pem, "--key", &key]).stdout).unwrap();
+    assert!(renewed.contains("signed by itself\nNot made: .p12"), "{renewed}");
     let prints = |file: &str| {
         let output = run(&["show", file]);
         String::from_utf8(output.stdout).unwrap()
@@ -356,4 +358,42 @@ fn a_service_that_needs_certificates_and_does_not_ask_is_told() {
     place.file("master.cf", &other);
     let (_, said, _) = place.plain(&["check"]);
     assert!(said.contains("no service asks its clients for certificates"), "{said}");
+}
+
+#[test]
+fn what_a_ca_has_issued_is_renewed_by_a_ca() {
+    let Some(place) = place("renew") else { return };
+    place.says(&["new", "alice", "--ca", "ca"]);
+    let renew = ["renew", "alice/alice.pem", "--key", "alice/alice.key"];
+    let (code, _, said) = place.plain(&renew);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("was issued by CN=Mail clients CA: give --ca DIR"), "{said}");
+    assert!(!place.0.join("alice/alice.pem.new").exists());
+    let (code, _, _) = place.plain(&[&renew[..], &["--ca", "nothing"]].concat());
+    assert!(code == Some(1) && !place.0.join("nothing").exists());
+    let (code, said, _) = place.plain(&[&renew[..], &["--ca", "ca"]].concat());
+    assert!(code == Some(0) && said.contains("signed by CN=Mail clients CA"), "{said}");
+}
+
+#[test]
+fn a_file_without_certificate_is_told_in_words() {
+    let Some(place) = place("no-pem") else { return };
+    place.says(&["new", "alice"]);
+    for file in ["alice/alice.key", "alice/alice.p12"] {
+        let (code, _, said) = place.plain(&["show", file]);
+        let wanted = format!("no certificate in PEM or DER in {file}");
+        assert!(code == Some(1) && said.contains(&wanted), "{said}");
+    }
+}
+
+#[test]
+fn a_log_that_is_not_there_is_told() {
+    let Some(place) = place("no-log") else { return };
+    place.file("users", &format!("{} alice\n", ["AB"; 32].join(":")));
+    let main_cf = fs::read_to_string(place.0.join("main.cf")).unwrap();
+    place.file("main.cf", &format!("{main_cf}maillog_file = /var/log/no/such\n"));
+    let (code, said, _) = place.plain(&["list"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("no log read: /var/log/no/such is not there"), "{said}");
+    assert!(!said.contains("never"), "{said}");
 }

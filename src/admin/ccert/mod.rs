@@ -3,23 +3,24 @@
 mod check;
 mod devices;
 mod edit;
+mod extension;
 mod list;
 mod made;
 mod make;
 mod new;
 mod options;
 mod prints;
+mod renew;
 mod show;
 mod site;
 mod tables;
 mod users;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lexopt::Parser;
 use serde_json::{Value, json};
 
-use self::make::Authority;
 use self::options::{Options, usage};
 use super::{Trouble, need_openssl, print};
 use crate::config::Config;
@@ -39,7 +40,7 @@ static VERBS: &[Verb] = &[
     Verb { name: "revoke", help: REVOKE, run: revoke },
     Verb { name: "show", help: show::HELP, run: show::show },
     Verb { name: "check", help: check::HELP, run: check::check },
-    Verb { name: "renew", help: RENEW, run: renew },
+    Verb { name: "renew", help: renew::HELP, run: renew::renew },
 ];
 
 /// What `--help` prints.
@@ -63,8 +64,9 @@ const ADD: &str = "\
 usage: smtpd-rs ccert add FILE|FINGERPRINT --user USER [--device NAME] [--until DATE]
            [--senders LIST] [--clients LIST] [--table TYPE:FILE]
 
-Adds a certificate (PEM) by the fingerprint of its key, which stays when it is renewed, or a
-fingerprint in any form: with or without colons, or SHA256:base64.
+Adds a certificate (PEM or DER) by the fingerprint of its key, which stays when it is renewed, or a
+fingerprint in any form: with or without colons, SHA256:base64, or as openssl(1) prints it. A LIST
+is parted by blanks, in quotes for the shell.
 
     smtpd-rs ccert add phone.pem --user alice --device phone --until 2027-12-31
     smtpd-rs ccert add SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU --user bob
@@ -77,15 +79,6 @@ Takes the user's certificates out of the table (those of one device with --devic
 that fingerprint. The next session knows them no more, resumed ones included.
 
     smtpd-rs ccert revoke alice --device phone
-";
-
-const RENEW: &str = "\
-usage: smtpd-rs ccert renew FILE --key FILE [--days N] [--ca DIR] [--out FILE]
-
-Writes a new certificate for the same key and names to FILE.new, or to --out. An entry by the key's
-fingerprint stays good; an entry by the certificate's fingerprint needs the new one.
-
-    smtpd-rs ccert renew alice-phone.pem --key alice-phone.key --days 825
 ";
 
 /// Runs the verb that follows.
@@ -120,11 +113,11 @@ fn tell(options: &Options, text: &str, value: &Value) -> ExitCode {
 /// The fingerprint that is meant: of a file, or as written.
 fn meant(word: &str, config: &Config) -> Result<String, Trouble> {
     let digest = digest_of(config)?;
-    if let Some(fingerprint) = prints::normal(word, digest) {
-        return Ok(fingerprint);
-    }
     if Path::new(word).exists() {
         return prints::of_key(&*make::read_certificate(Path::new(word))?, digest);
+    }
+    if let Some(fingerprint) = prints::normal(word, digest) {
+        return Ok(fingerprint);
     }
     let wanted = String::from_utf8_lossy(&config.smtpd_tls_fingerprint_digest);
     Err(Trouble::Failed(match prints::kind(word) {
@@ -179,30 +172,6 @@ fn revoke(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let text = format!("{removed} taken out of {}\n", table.name());
     let value = json!({ "removed": removed, "whom": whom, "table": table.name() });
     Ok(tell(&options, &text, &value))
-}
-
-fn renew(words: &mut Parser) -> Result<ExitCode, Trouble> {
-    let options = Options::read(words, &["key", "key-file", "days", "ca", "out"])?;
-    let path = PathBuf::from(options.only("FILE")?);
-    let old = make::read_certificate(&path)?;
-    let key = options.key.as_deref().ok_or_else(|| usage("--key is missing".to_owned()))?;
-    let key = make::read_key(key)?;
-    if !make::same_key(&old, &key) {
-        return Err(Trouble::Failed(format!("{} is of another key", path.display())));
-    }
-    let authority = options.ca.as_deref().map(Authority::open).transpose()?;
-    let new = make::renewed(&old, &key, options.days, authority.as_ref())?;
-    let out = options.out.clone().unwrap_or_else(|| {
-        let mut name = path.into_os_string();
-        name.push(".new");
-        name.into()
-    });
-    let mut made = made::Made::default();
-    made.write(&out, &make::pem_of(&new)?, 0o644)?;
-    made.keep();
-    let until = new.not_after().to_string();
-    let text = format!("{}: the same key, until {until}\n", out.display());
-    Ok(tell(&options, &text, &json!({ "file": out.display().to_string(), "until": until })))
 }
 
 #[cfg(test)]
