@@ -1,8 +1,10 @@
 //! `smtpd-rs ccert`, as an administrator uses it: from a new key to its end.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A directory with a main.cf, gone when the test ends.
 struct Place(PathBuf);
@@ -396,4 +398,61 @@ fn a_log_that_is_not_there_is_told() {
     assert_eq!(code, Some(0));
     assert!(said.contains("no log read: /var/log/no/such is not there"), "{said}");
     assert!(!said.contains("never"), "{said}");
+}
+
+#[test]
+fn a_service_that_cannot_start_is_in_nobodys_way() {
+    let Some(place) = place("broken") else { return };
+    place.file("users", "");
+    let broken = "2525 inet n - n - - smtpd-rs\n  -o smtpd_helo_required=maybe\n";
+    place.file("master.cf", &format!("{SUBMISSION}{broken}"));
+    let (code, _, said) = place.plain(&["new", "alice"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said, _) = place.plain(&["check"]);
+    assert_eq!(code, Some(1));
+    let wanted = "error: 2525/inet: bad boolean configuration: smtpd_helo_required = maybe";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_signal_does_not_leave_half_of_it() {
+    let Some(place) = place("signal") else { return };
+    let table = format!("hash:{}", place.0.join("map").display());
+    let before = place.names();
+    // In the place of postmap(1): it ends whoever called it, and comes to this status.
+    let new = |status: &str| {
+        place.file("postmap", &format!("#!/bin/sh\nkill -TERM $PPID\nexit {status}\n"));
+        let program = place.0.join("postmap");
+        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtpd-rs"));
+        command.args(["ccert", "new", "alice", "--table", &table]).current_dir(&place.0);
+        command.env("MAIL_CONFIG", &place.0);
+        command.env("PATH", format!("{}:/usr/bin:/bin", place.0.display()));
+        let code = command.output().unwrap().status.code();
+        fs::remove_file(program).unwrap();
+        code
+    };
+    assert_eq!(new("1"), Some(1));
+    assert_eq!(place.names(), before);
+    assert_eq!(new("0"), Some(0));
+    assert!(place.0.join("alice/alice.p12").exists());
+    assert!(fs::read_to_string(place.0.join("map")).unwrap().ends_with(" user=alice\n"));
+}
+
+#[test]
+fn a_password_can_come_from_standard_input() {
+    let Some(place) = place("password") else { return };
+    let new = |typed: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtpd-rs"));
+        command.args(["ccert", "new", "alice", "--no-add", "--password", "-"]);
+        command.current_dir(&place.0).env("MAIL_CONFIG", &place.0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert_eq!(new(b"\n").status.code(), Some(64));
+    let output = new(b"open sesame\nmore\n");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("Password of the .p12 files: open sesame\n"), "{said}");
 }

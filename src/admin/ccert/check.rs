@@ -114,7 +114,7 @@ const BY_CERTIFICATE: &[&str] =
 const RELAYS: &[&str] = &["permit_sasl_authenticated", "permit_tls_clientcerts"];
 
 fn of_services(site: &Site) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings: Vec<_> = site.broken.iter().cloned().map(Finding::error).collect();
     let nobody_asks = !site.all().iter().any(|service| service.asks());
     if nobody_asks {
         findings.push(Finding::warning(

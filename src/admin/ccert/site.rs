@@ -14,6 +14,8 @@ pub(super) struct Site {
     /// main.cf alone.
     pub(super) main: Service,
     pub(super) services: Vec<Service>,
+    /// Why others cannot start.
+    pub(super) broken: Vec<String>,
 }
 
 /// A service of master.cf, with its own `-o`.
@@ -39,9 +41,15 @@ impl Site {
         let directory = std::path::absolute(directory)?;
         let source = Source::read(&directory).map_err(failed)?;
         let (services, _) = log::capture(|| check::services(&directory, &source));
-        let services = services.into_iter().map(Service::load).collect::<Result<_, _>>()?;
+        let (mut whole, mut broken) = (Vec::new(), Vec::new());
+        for service in services {
+            match Service::load(service) {
+                Ok(service) => whole.push(service),
+                Err(trouble) => broken.push(trouble.to_string()),
+            }
+        }
         let main = check::Own { name: b"smtpd".to_vec(), title: "main.cf".to_owned(), source };
-        Ok(Self { main: Service::load(main)?, services })
+        Ok(Self { main: Service::load(main)?, services: whole, broken })
     }
 
     /// `type:file`, or the table that the services have; and what counts for one that has it.
