@@ -174,6 +174,7 @@ fn words_that_mean_nothing_are_refused() {
     let said = place.complains(&["new", "a b", "--days", "3"], 64);
     assert!(said.contains("bad value of user: \"a b\": a user's name has no blanks"), "{said}");
     assert!(place.complains(&["new", "a", "--until", "2020-01-01"], 64).contains("is over"));
+    assert!(place.complains(&["new", "a\", device=\"b"], 64).contains("has no quotes"));
     assert!(place.complains(&["new", "."], 64).contains("no file can be named for"));
     assert!(place.complains(&["new", &"x".repeat(65)], 64).contains("64 characters"));
     assert!(place.complains(&["new", "a", "--days", "0"], 64).contains("from 1 to 20000"));

@@ -75,6 +75,10 @@ impl<'a> Edit<'a> {
         if self.users.indexed {
             if let Err(trouble) = index(self.users) {
                 self.replace(&self.old)?;
+                // It may have left half an index.
+                if !self.made {
+                    let _ = index(self.users);
+                }
                 return Err(trouble);
             }
         }

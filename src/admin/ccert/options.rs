@@ -152,6 +152,9 @@ impl Options {
 
     /// What the table is to say of `user`.
     pub(super) fn entry(&self, user: &str) -> Result<Entry, Trouble> {
+        if user.contains('"') {
+            return Err(usage(format!("bad value of user: {user:?}: a user's name has no quotes")));
+        }
         let mut text = format!("user=\"{user}\"");
         for (name, value) in [
             ("until", &self.until),
