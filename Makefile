@@ -12,7 +12,8 @@ DAEMON_DIR ?= $(or $(shell postconf -dh daemon_directory 2>/dev/null),/usr/lib/p
 SBIN_DIR ?= $(PREFIX)/sbin
 MAN_DIR ?= $(PREFIX)/share/man/man8
 DOC_DIR ?= $(PREFIX)/share/doc/smtpd-rs
-DOCS = README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md)
+DOCS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-MIT LICENSE-APACHE \
+	$(wildcard docs/*.md docs/*.svg)
 EXAMPLES = $(wildcard postfix-conf/*) scripts/smtpd-rs-fail2ban.conf
 
 TESTS = $(filter-out differential certificate_clients clients scanners memory random switch jail,$(basename $(notdir $(wildcard tests/*.rs)))) \
@@ -101,6 +102,9 @@ install:
 	ln -sfn smtpd-rs.8 $(DESTDIR)$(MAN_DIR)/smtpd-rs-switch.8
 	install -m 644 $(DOCS) $(DESTDIR)$(DOC_DIR)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOC_DIR)/examples
+	@# There all documents lie side by side.
+	sed -i -e 's|](docs/|](|g; s|](\.\./|](|g; s|](postfix-conf/|](examples/|g; s|](man/|](../../man/man8/|g' \
+		$(addprefix $(DESTDIR)$(DOC_DIR)/,$(notdir $(filter %.md,$(DOCS))))
 
 # What "install" has put there, nothing else.
 uninstall:

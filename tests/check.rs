@@ -304,6 +304,33 @@ fn tables_that_cannot_be_opened_are_told() {
 }
 
 #[test]
+fn an_index_is_told_where_its_table_is_named() {
+    let place = Place::new("");
+    let table = place.words("hash:@place@/map");
+    let main_cf = fs::read_to_string(place.0.join("main.cf")).unwrap();
+    let list = format!("smtpd_sender_restrictions =\n  check_sender_access {table}\n");
+    place.write("main.cf", &format!("{main_cf}{list}"));
+    place.write("map", "a@example.org OK\n");
+    let line = FIRST + 1;
+    let absent = format!("main.cf:{line}: error: open database @place@/map.db: No such file");
+    let found = place.findings();
+    assert!(found[0].starts_with(&place.words(&absent)), "{found:#?}");
+    let mut postmap = Command::new("postmap");
+    postmap.arg("-c").arg(&place.0).arg(&table).env("PATH", "/usr/sbin:/usr/bin:/bin");
+    match postmap.status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => return eprintln!("skipped: postmap: {error}"),
+    }
+    assert_eq!(place.findings(), [""; 0]);
+    let source = File::options().append(true).open(place.0.join("map")).unwrap();
+    source.set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap();
+    let stale = format!(
+        "main.cf:{line}: warning: database @place@/map.db is older than source file @place@/map"
+    );
+    assert_eq!(place.findings(), [place.words(&stale)]);
+}
+
+#[test]
 fn lines_of_tables_are_told() {
     let place = Place::new("");
     place.write("access", "a.example OK\nb.example\n");

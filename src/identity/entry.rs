@@ -110,7 +110,7 @@ impl Entry {
 
     /// The value as a table has it. What [`Entry::parse`] reads again.
     pub fn text(&self) -> Vec<u8> {
-        let mut text = fill!("user={}", self.user);
+        let mut text = fill!("user={}", quoted(&self.user));
         if let Some(day) = self.until {
             text.extend(fill!(", until={}", date(day)));
         }
@@ -348,6 +348,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "user=alice",
+            "user=\"a,b\"",
             "user=alice, until=2028-02-29, senders=\"@a.example <>\", clients=192.0.2.0/24, \
              device=\"x, y\"",
         ] {

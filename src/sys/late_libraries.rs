@@ -127,10 +127,11 @@ macro_rules! library {
 mod openssl {
     library! {
         env!("SMTPD_RS_LIBSSL"), "smtpd_rs_openssl",
-        ASN1_INTEGER_free ASN1_INTEGER_to_BN ASN1_OBJECT_free ASN1_STRING_get0_data
-        ASN1_STRING_length ASN1_STRING_set ASN1_STRING_to_UTF8 ASN1_STRING_type ASN1_STRING_type_new
-        ASN1_TIME_diff ASN1_TIME_free ASN1_TIME_print ASN1_TIME_set BIO_clear_flags BIO_ctrl
-        BIO_free_all BIO_get_data BIO_meth_free BIO_meth_new BIO_meth_set_create BIO_meth_set_ctrl
+        ASN1_INTEGER_free ASN1_INTEGER_to_BN ASN1_OBJECT_free ASN1_OCTET_STRING_free
+        ASN1_OCTET_STRING_new ASN1_OCTET_STRING_set ASN1_STRING_get0_data ASN1_STRING_length
+        ASN1_STRING_set ASN1_STRING_to_UTF8 ASN1_STRING_type ASN1_STRING_type_new ASN1_TIME_diff
+        ASN1_TIME_free ASN1_TIME_print ASN1_TIME_set BIO_clear_flags BIO_ctrl BIO_free_all
+        BIO_get_data BIO_meth_free BIO_meth_new BIO_meth_set_create BIO_meth_set_ctrl
         BIO_meth_set_destroy BIO_meth_set_puts BIO_meth_set_read BIO_meth_set_write BIO_new
         BIO_new_mem_buf BIO_s_mem BIO_set_callback_ex BIO_set_data BIO_set_flags BIO_set_init
         BN_bn2bin BN_free BN_new BN_num_bits BN_rand BN_to_ASN1_INTEGER CRYPTO_free
@@ -150,9 +151,9 @@ mod openssl {
         OCSP_BASICRESP_free OCSP_RESPONSE_free OCSP_SINGLERESP_get0_id OCSP_id_get0_info
         OCSP_resp_count OCSP_resp_get0 OCSP_response_get1_basic OCSP_response_status
         OCSP_single_get0_status OPENSSL_INIT_free OPENSSL_INIT_new OPENSSL_INIT_set_config_appname
-        OPENSSL_INIT_set_config_file_flags OPENSSL_INIT_set_config_filename
-        OPENSSL_init_crypto OPENSSL_init_ssl OPENSSL_sk_free OPENSSL_sk_new_null OPENSSL_sk_num
-        OPENSSL_sk_pop OPENSSL_sk_pop_free OPENSSL_sk_push OPENSSL_sk_value OSSL_DECODER_CTX_free
+        OPENSSL_INIT_set_config_file_flags OPENSSL_INIT_set_config_filename OPENSSL_init_crypto
+        OPENSSL_init_ssl OPENSSL_sk_free OPENSSL_sk_new_null OPENSSL_sk_num OPENSSL_sk_pop
+        OPENSSL_sk_pop_free OPENSSL_sk_push OPENSSL_sk_value OSSL_DECODER_CTX_free
         OSSL_DECODER_CTX_new_for_pkey OSSL_DECODER_from_data OSSL_PARAM_construct_end
         OSSL_PARAM_construct_octet_string OSSL_PARAM_construct_utf8_string OpenSSL_version
         OpenSSL_version_num PEM_X509_INFO_read_bio PEM_read_bio PEM_read_bio_PrivateKey
@@ -179,19 +180,20 @@ mod openssl {
         X509V3_set_nconf X509_CRL_free X509_CRL_get0_by_serial X509_CRL_get0_lastUpdate
         X509_CRL_get0_nextUpdate X509_CRL_get_ext X509_CRL_get_ext_count X509_CRL_get_issuer
         X509_CRL_verify X509_EXTENSION_free X509_EXTENSION_get_critical X509_EXTENSION_get_data
-        X509_EXTENSION_get_object X509_INFO_free X509_NAME_ENTRY_get_data X509_NAME_ENTRY_get_object
-        X509_NAME_add_entry_by_NID X509_NAME_cmp X509_NAME_dup X509_NAME_entry_count X509_NAME_free
-        X509_NAME_get_entry X509_NAME_get_index_by_NID X509_NAME_new X509_NAME_oneline
-        X509_NAME_print_ex X509_STORE_CTX_get0_cert X509_STORE_CTX_get0_param
-        X509_STORE_CTX_get_current_cert X509_STORE_CTX_get_error X509_STORE_CTX_get_error_depth
-        X509_STORE_CTX_get_ex_data X509_STORE_CTX_set_error X509_STORE_add_cert X509_STORE_add_crl
-        X509_VERIFY_PARAM_set_flags X509_VERIFY_PARAM_set_purpose X509_VERIFY_PARAM_set_trust
-        X509_add_ext X509_digest X509_free X509_get0_pubkey_bitstr X509_get_X509_PUBKEY
-        X509_get_ext_d2i X509_get_extended_key_usage X509_get_issuer_name X509_get_pubkey
-        X509_get_serialNumber X509_get_subject_name X509_getm_notAfter X509_getm_notBefore
-        X509_gmtime_adj X509_new X509_set1_notAfter X509_set1_notBefore X509_set_issuer_name
-        X509_set_pubkey X509_set_serialNumber X509_set_subject_name X509_set_version X509_sign
-        X509_up_ref X509_verify_cert X509_verify_cert_error_string d2i_ASN1_TYPE d2i_OCSP_RESPONSE
+        X509_EXTENSION_get_object X509_EXTENSION_create_by_OBJ X509_INFO_free
+        X509_NAME_ENTRY_get_data X509_NAME_ENTRY_get_object X509_NAME_add_entry_by_NID X509_NAME_cmp
+        X509_NAME_dup X509_NAME_entry_count X509_NAME_free X509_NAME_get_entry
+        X509_NAME_get_index_by_NID X509_NAME_new X509_NAME_oneline X509_NAME_print_ex
+        X509_STORE_CTX_get0_cert X509_STORE_CTX_get0_param X509_STORE_CTX_get_current_cert
+        X509_STORE_CTX_get_error X509_STORE_CTX_get_error_depth X509_STORE_CTX_get_ex_data
+        X509_STORE_CTX_set_error X509_STORE_add_cert X509_STORE_add_crl X509_VERIFY_PARAM_set_flags
+        X509_VERIFY_PARAM_set_purpose X509_VERIFY_PARAM_set_trust X509_add_ext X509_digest X509_free
+        X509_get0_pubkey_bitstr X509_get_X509_PUBKEY X509_get_ext_d2i X509_get_extended_key_usage
+        X509_get_issuer_name X509_get_pubkey X509_get_serialNumber X509_get_subject_name
+        X509_getm_notAfter X509_getm_notBefore X509_gmtime_adj X509_new X509_set1_notAfter
+        X509_set1_notBefore X509_set_issuer_name X509_set_pubkey X509_set_serialNumber
+        X509_set_subject_name X509_set_version X509_sign X509_up_ref X509_verify X509_verify_cert
+        X509_verify_cert_error_string X509_print d2i_ASN1_TYPE d2i_AutoPrivateKey d2i_OCSP_RESPONSE
         d2i_PKCS8_PRIV_KEY_INFO d2i_PrivateKey d2i_SSL_SESSION d2i_X509 d2i_X509_NAME i2d_PKCS12
         i2d_PUBKEY i2d_SSL_SESSION i2d_X509 i2d_X509_NAME i2d_X509_PUBKEY
     }

@@ -63,6 +63,15 @@ pub fn hold(file: &File) -> io::Result<()> {
     flock(file, libc::LOCK_EX)
 }
 
+/// As [`hold`], but `false` where somebody else has it locked.
+pub fn try_hold(file: &File) -> io::Result<bool> {
+    match flock(file, libc::LOCK_EX | libc::LOCK_NB) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn flock(file: &File, operation: libc::c_int) -> io::Result<()> {
     again(|| {
         // SAFETY: takes integers; the descriptor is open as long as the file is.
@@ -187,12 +196,11 @@ mod tests {
         let path = directory.join("table.db");
         std::fs::write(&path, "x").unwrap();
         let (ours, theirs) = (File::open(&path).unwrap(), File::open(&path).unwrap());
-        let try_to_write = || flock(&theirs, libc::LOCK_EX | libc::LOCK_NB);
         let first = Shared::take(&ours, Style::Flock).unwrap();
         drop(Shared::take(&theirs, Style::Flock).unwrap());
-        assert!(try_to_write().is_err());
+        assert!(!try_hold(&theirs).unwrap());
         drop(first);
-        try_to_write().unwrap();
+        assert!(try_hold(&theirs).unwrap());
         // Locks of this kind are a process's: they don't keep out ourselves.
         drop(Shared::take(&ours, Style::Fcntl).unwrap());
         std::fs::remove_dir_all(directory).unwrap();

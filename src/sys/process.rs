@@ -22,6 +22,15 @@ pub fn survive_large_files() {
     let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
 }
 
+/// From now on nobody's Ctrl-C, `kill` or closed terminal ends this process, nor a program that it
+/// starts.
+pub fn survive_interrupts() {
+    for name in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        // SAFETY: no handler runs; the signal is ignored.
+        let _ = unsafe { signal(name, SigHandler::SigIgn) };
+    }
+}
+
 /// Whether this process is that user and group, in all respects and for good: root's privileges
 /// cannot be had back.
 pub fn is_only(uid: u32, gid: u32) -> io::Result<bool> {

@@ -1,40 +1,40 @@
 //! `ccert check`: whether main.cf lets certificates do what they should.
 
-use std::collections::HashMap;
-
 use lexopt::Parser;
 use serde_json::json;
 
 use super::super::Trouble;
 use super::options::Options;
-use super::users::{Row, Users};
-use super::{digest_of, prints, tell};
+use super::site::{Service, Site, maps};
+use super::tables::of_table;
+use super::tell;
 use crate::config::Config;
-use crate::identity::{day_of, entry};
 use crate::sys::start::ExitCode;
-use crate::sys::time;
 
 /// What `--help` prints.
 pub(super) const HELP: &str = "\
 usage: smtpd-rs ccert check [--table TYPE:FILE]
 
-Looks at what client certificates need, end to end: whether they are asked for, whether somebody
-relays by them, the table, its digests, duplicates, entries that have ended or are wrong. Exit status
-1 if something is wrong. (smtpd-rs check looks at the rest of main.cf, and at each service.)
+Looks at what client certificates need, end to end: whether services of master.cf ask for them,
+whether somebody relays by them, whether the tables and their indexes are there and have each key,
+digests, duplicates, entries that have ended or are wrong. Exit status 1 if something is wrong.
+(smtpd-rs check looks at the rest of main.cf and master.cf.)
 ";
-
-/// Entries that end within so many days are told.
-const SOON: i64 = 21;
 
 pub(super) fn check(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let options = Options::read(words, &["table"])?;
     options.none()?;
-    let config = options.load()?;
-    let mut findings = of_config(&config);
-    match Users::find(&config, options.table.as_deref()) {
-        Ok(table) => findings.extend(of_table(&config, &table)?),
+    let site = options.site()?;
+    let mut findings = of_services(&site);
+    match tables(&site, options.table.as_deref()) {
+        Ok(tables) => {
+            for (spec, config) in tables {
+                findings.extend(of_table(config, &spec)?);
+            }
+        }
         Err(trouble) => findings.push(Finding::error(trouble.to_string())),
     }
+    let findings = once(findings);
     let errors = findings.iter().filter(|finding| finding.is_error).count();
     let mut text = String::new();
     for finding in &findings {
@@ -52,105 +52,125 @@ pub(super) fn check(words: &mut Parser) -> Result<ExitCode, Trouble> {
     Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-struct Finding {
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
     is_error: bool,
     text: String,
 }
 
 impl Finding {
-    fn error(text: String) -> Self {
+    pub(super) fn error(text: String) -> Self {
         Self { is_error: true, text }
     }
 
-    fn warning(text: String) -> Self {
+    pub(super) fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    pub(super) fn warning(text: String) -> Self {
         Self { is_error: false, text }
     }
 }
 
-fn of_config(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if !config.smtpd_tls_ask_ccert && !config.smtpd_tls_req_ccert {
+/// What several services have is told once.
+fn once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut told = Vec::new();
+    for finding in findings {
+        if !told.contains(&finding) {
+            told.push(finding);
+        }
+    }
+    told
+}
+
+/// The tables of users, each once, and what counts for a service that has it.
+fn tables<'a>(site: &'a Site, wanted: Option<&str>) -> Result<Vec<(Vec<u8>, &'a Config)>, Trouble> {
+    if wanted.is_some() {
+        let (users, config) = site.table(wanted)?;
+        return Ok(vec![(users.name().into_bytes(), config)]);
+    }
+    let mut tables: Vec<(Vec<u8>, &Config)> = Vec::new();
+    let all = site.in_use().into_iter().map(|service| &service.config).chain([&site.main.config]);
+    for config in all {
+        for spec in maps(config) {
+            if !tables.iter().any(|(known, _)| known == spec) {
+                tables.push((spec.to_vec(), config));
+            }
+        }
+    }
+    if tables.is_empty() {
+        return Err(Trouble::Failed(
+            "no service has a table of users (smtpd_tls_ccert_user_maps)".to_owned(),
+        ));
+    }
+    Ok(tables)
+}
+
+/// Restrictions that look at certificates themselves.
+const BY_CERTIFICATE: &[&str] =
+    &["permit_tls_clientcerts", "permit_tls_all_clientcerts", "check_ccert_access"];
+/// Restrictions that let somebody relay by a certificate.
+const RELAYS: &[&str] = &["permit_sasl_authenticated", "permit_tls_clientcerts"];
+
+fn of_services(site: &Site) -> Vec<Finding> {
+    let mut findings: Vec<_> = site.broken.iter().cloned().map(Finding::error).collect();
+    let nobody_asks = !site.all().iter().any(|service| service.asks());
+    if nobody_asks {
         findings.push(Finding::warning(
-            "clients are not asked for certificates in main.cf (smtpd_tls_ask_ccert = no): \
-             each service that wants them needs -o smtpd_tls_ask_ccert=yes in master.cf"
+            "no service asks its clients for certificates: smtpd_tls_ask_ccert = yes, and TLS, in \
+             main.cf or with -o in master.cf"
                 .to_owned(),
         ));
     }
+    for service in site.all() {
+        if service.asks() {
+            findings.extend(of_relaying(service));
+        } else if !nobody_asks {
+            findings.extend(of_not_asking(service, &site.main));
+        }
+        if service.config.smtpd_tls_fingerprint_digest.eq_ignore_ascii_case(b"md5") {
+            findings.push(Finding::error(
+                "smtpd_tls_fingerprint_digest = md5 can be forged: set sha256".to_owned(),
+            ));
+        }
+    }
+    findings
+}
+
+/// Whether one of the lists that decide on relaying has a word.
+fn is_named(config: &Config, word: &str) -> bool {
     let lists = [
         &config.smtpd_client_restrictions,
         &config.smtpd_relay_restrictions,
         &config.smtpd_recipient_restrictions,
     ];
-    let relays = [&b"permit_sasl_authenticated"[..], b"permit_tls_clientcerts"];
-    let named = |word: &[u8]| lists.iter().any(|list| memchr::memmem::find(list, word).is_some());
-    if !relays.iter().any(|word| named(word)) {
-        findings.push(Finding::warning(
-            "no list in main.cf has permit_sasl_authenticated: a user's certificate lets nobody \
-             relay, unless a service of master.cf says so"
-                .to_owned(),
-        ));
-    }
-    if config.smtpd_tls_fingerprint_digest.eq_ignore_ascii_case(b"md5") {
-        findings.push(Finding::error(
-            "smtpd_tls_fingerprint_digest = md5 can be forged: set sha256".to_owned(),
-        ));
-    }
-    findings
+    lists.iter().any(|list| memchr::memmem::find(list, word.as_bytes()).is_some())
 }
 
-fn of_table(config: &Config, table: &Users) -> Result<Vec<Finding>, Trouble> {
-    let rows = table.rows()?;
-    let mut findings = Vec::new();
-    if rows.is_empty() {
-        findings.push(Finding::warning(format!("{} has no entries", table.name())));
+fn of_relaying(service: &Service) -> Option<Finding> {
+    if maps(&service.config).next().is_none()
+        || RELAYS.iter().any(|word| is_named(&service.config, word))
+    {
+        return None;
     }
-    let mut lines: HashMap<String, usize> = HashMap::new();
-    let today = day_of(time::now());
-    for row in &rows {
-        let place = format!("{}, line {}", table.path.display(), row.line);
-        if let Some(first) = lines.insert(row.key.to_lowercase(), row.line) {
-            findings.push(Finding::error(format!("{place}: the same key as in line {first}")));
-        }
-        findings.extend(of_key(config, row, &place)?);
-        findings.extend(of_value(row, &place, today));
-    }
-    Ok(findings)
+    let title = &service.title;
+    Some(Finding::warning(format!(
+        "{title}: no list has permit_sasl_authenticated: a user's certificate lets nobody relay"
+    )))
 }
 
-fn of_key(config: &Config, row: &Row, place: &str) -> Result<Option<Finding>, Trouble> {
-    let names = ["san_email:", "san_dns:", "san_uri:", "cert_subject:", "cert_issuer:"];
-    let key = row.key.as_str();
-    if names.iter().any(|name| key.to_lowercase().starts_with(name)) {
-        return Ok(None);
-    }
-    let wanted = String::from_utf8_lossy(&config.smtpd_tls_fingerprint_digest).into_owned();
-    Ok(match prints::normal(key, digest_of(config)?) {
-        Some(normal) if normal.eq_ignore_ascii_case(key) => None,
-        Some(normal) => Some(Finding::error(format!(
-            "{place}: this form of the fingerprint is never looked up: write {normal}"
-        ))),
-        None => Some(Finding::error(match prints::kind(key) {
-            Some(kind) => format!(
-                "{place}: this is a {kind} fingerprint, but smtpd_tls_fingerprint_digest = {wanted}"
-            ),
-            None => format!("{place}: \"{key}\" is no {wanted} fingerprint and no name"),
-        })),
-    })
-}
-
-fn of_value(row: &Row, place: &str, today: i64) -> Option<Finding> {
-    let entry = match crate::identity::Entry::parse(row.value.as_bytes()) {
-        Ok(entry) => entry,
-        Err(error) => return Some(Finding::error(format!("{place}: bad entry: {error}"))),
-    };
-    let user = String::from_utf8_lossy(&entry.user).into_owned();
-    let last = entry.until?;
-    let date = entry::date(last);
-    if last < today {
-        Some(Finding::warning(format!("{place}: {user}'s entry ended on {date}")))
-    } else if last - today <= SOON {
-        Some(Finding::warning(format!("{place}: {user}'s entry ends on {date}")))
+/// A table that main.cf gives to all is for those that ask.
+fn of_not_asking(service: &Service, main: &Service) -> Option<Finding> {
+    let table = maps(&service.config).next().is_some() && service.has_own_table(main);
+    let word = if table {
+        "smtpd_tls_ccert_user_maps"
     } else {
-        None
-    }
+        BY_CERTIFICATE.iter().copied().find(|word| is_named(&service.config, word))?
+    };
+    let title = &service.title;
+    Some(Finding::warning(format!(
+        "{title}: {word}, but clients are not asked for certificates (smtpd_tls_ask_ccert = no, or \
+         no TLS)"
+    )))
 }

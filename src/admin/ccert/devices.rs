@@ -12,6 +12,7 @@ use openssl::stack::Stack;
 use openssl::x509::{X509, X509Ref};
 
 use super::super::Trouble;
+use super::site::Outgoing;
 
 /// How a PKCS#12 file is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,16 @@ fn xml(text: &str) -> String {
 }
 
 /// Which file is for which device, and what to do with it.
-pub(super) fn notes(name: &str, directory: &str, server: &str, user: &str) -> String {
+pub(super) fn notes(
+    name: &str,
+    directory: &str,
+    server: &str,
+    user: &str,
+    outgoing: Outgoing,
+) -> String {
+    let port = outgoing.port;
+    let security = if outgoing.wrapper { "SSL/TLS" } else { "STARTTLS" };
+    let tls = if outgoing.wrapper { "on\n               tls_starttls off" } else { "on" };
     format!(
         "\
 For the device (the password above is asked for once):
@@ -124,14 +134,14 @@ For the device (the password above is asked for once):
   {directory}/{name}.pem, {name}.key   msmtp, mutt, swaks, curl, other servers
 
   Thunderbird  Settings, Privacy & Security, Manage Certificates, Your Certificates, Import.
-               Outgoing server {server}, port 587, STARTTLS, authentication \"TLS Certificate\"
-               (or none: the certificate alone is enough).
+               Outgoing server {server}, port {port}, {security},
+               authentication \"TLS Certificate\" (or none: the certificate alone is enough).
   K-9, Thunderbird for Android
-               Install the .p12 in Android's settings. Outgoing server {server}, port 587, STARTTLS,
-               authentication \"Client certificate\", choose it.
+               Install the .p12 in Android's settings. Outgoing server {server}, port {port},
+               {security}, authentication \"Client certificate\", choose it; user name {user}
   msmtp        host {server}
-               port 587
-               tls on
+               port {port}
+               tls {tls}
                tls_cert_file {directory}/{name}.pem
                tls_key_file {directory}/{name}.key
                auth external
@@ -172,5 +182,18 @@ mod tests {
     fn a_profile_is_xml_whatever_the_name_is() {
         let profile = apple_profile("a <b> & \"c\"", b"\x00\x01").unwrap();
         assert!(profile.contains("a &lt;b&gt; &amp; &quot;c&quot;") && profile.contains("AAE="));
+    }
+
+    #[test]
+    fn notes_tell_the_port_that_there_is() {
+        let notes = |port, wrapper| {
+            notes("a", "d", "mail.example.org", "alice", Outgoing { port, wrapper })
+        };
+        let submission = notes(587, false);
+        assert!(submission.contains("port 587, STARTTLS") && !submission.contains("tls_starttls"));
+        assert!(submission.contains("choose it; user name alice\n"));
+        let smtps = notes(465, true);
+        assert!(smtps.contains("port 465, SSL/TLS") && smtps.contains("tls_starttls off\n"));
+        assert!(!smtps.contains("587") && !smtps.contains("STARTTLS"));
     }
 }

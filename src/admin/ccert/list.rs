@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::super::Trouble;
 use super::options::Options;
+use super::tables::is_name;
 use super::tell;
-use super::users::{Row, Users};
+use super::users::Row;
 use crate::config::Config;
 use crate::identity::{day_of, entry};
 use crate::sys::start::ExitCode;
@@ -39,15 +40,17 @@ const USUAL_LOG: &str = "/var/log/mail.log";
 pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
     let options = Options::read(words, &["log", "table"])?;
     options.none()?;
-    let config = options.load()?;
-    let table = Users::find(&config, options.table.as_deref())?;
+    let site = options.site()?;
+    let (table, config) = site.table(options.table.as_deref())?;
     let rows = table.rows()?;
-    let log = options.log.clone().unwrap_or_else(|| usual_log(&config));
+    let log = options.log.clone().unwrap_or_else(|| usual_log(config));
     let seen = Seen::read(&log);
     if let (Err(error), Some(_)) = (&seen, &options.log) {
         return Err(Trouble::Failed(format!("{}: {error}", log.display())));
     }
+    let unread = seen.is_err().then(|| no_log(&log));
     let seen = seen.unwrap_or_default();
+    let never = if unread.is_some() { "?" } else { "never" };
     let today = day_of(time::now());
     let mut text = String::new();
     let mut values = Vec::new();
@@ -64,7 +67,7 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
             user.as_deref().unwrap_or("(bad entry)"),
             device.as_deref().unwrap_or("-"),
             until.map_or_else(|| "-".to_owned(), |day| mark(&entry::date(day), ended)),
-            last.map_or_else(|| "never".to_owned(), |(time, of)| format!("{time}{}", of.mark())),
+            last.map_or_else(|| never.to_owned(), |(time, of)| format!("{time}{}", of.mark())),
             row.key
         );
         values.push(json!({
@@ -86,7 +89,17 @@ pub(super) fn list(words: &mut Parser) -> Result<ExitCode, Trouble> {
         "last seen",
         table.name()
     );
-    Ok(tell(&options, &(head + &text), &json!({ "table": table.name(), "entries": values })))
+    let value = json!({
+        "table": table.name(),
+        "log": unread.is_none().then(|| log.display().to_string()),
+        "entries": values,
+    });
+    Ok(tell(&options, &(head + &text + &unread.unwrap_or_default()), &value))
+}
+
+fn no_log(log: &Path) -> String {
+    let why = if log.exists() { "cannot be read" } else { "is not there" };
+    format!("no log read: {} {why} (--log FILE)\n", log.display())
 }
 
 fn mark(date: &str, ended: bool) -> String {
@@ -175,7 +188,9 @@ impl Seen {
     fn of(&self, row: &Row, user: Option<&str>, device: Option<&str>) -> Option<(&str, Of)> {
         let user = user.map(str::to_ascii_lowercase);
         let own = self.0.get(&Key::Fingerprint(row.key.to_ascii_lowercase())).or_else(|| {
-            let device = Key::Device(user.clone()?, device?.to_ascii_lowercase());
+            // A user can have two keys on one device: only the key itself tells which it was.
+            let device = is_name(&row.key).then_some(device?)?;
+            let device = Key::Device(user.clone()?, device.to_ascii_lowercase());
             self.0.get(&device)
         });
         let own = own.map(|time| (time.as_str(), Of::Device));
@@ -238,7 +253,7 @@ mod tests {
     }
 
     fn row(key: &str) -> Row {
-        Row { key: key.into(), value: String::new(), line: 1 }
+        Row { key: key.into(), value: Vec::new(), line: 1 }
     }
 
     #[test]
@@ -270,6 +285,7 @@ mod tests {
         }
         let by_name = seen.of(&row("san_email:a@b"), Some("Alice"), Some("Her, phone"));
         assert_eq!(by_name, Some(("Nov 25 00:00:00", Of::Device)));
+        assert_eq!(seen.of(&row("GG"), Some("alice"), Some("her, phone")), None);
         assert_eq!(seen.of(&row("x"), Some("alice"), Some("phone")), None);
     }
 

@@ -1,11 +1,9 @@
 //! Keys and certificates for clients: signed by themselves, or by a small CA of the site.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
@@ -16,9 +14,14 @@ use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
     SubjectKeyIdentifier,
 };
-use openssl::x509::{X509, X509Builder, X509Name, X509NameRef, X509Ref};
+use openssl::x509::{
+    X509, X509Builder, X509Extension, X509Name, X509NameRef, X509Ref, X509v3Context,
+};
 
 use super::super::Trouble;
+use super::extension::{Extension, subject_alt_name};
+use super::made::Made;
+use super::options::usage;
 
 /// Days that a CA made here lasts.
 const CA_DAYS: u32 = 3650;
@@ -55,22 +58,40 @@ impl KeyType {
 pub(super) struct Authority {
     pub(super) certificate: X509,
     key: PKey<Private>,
+    /// The directory of one that is new.
+    unwritten: Option<PathBuf>,
 }
 
 impl Authority {
-    /// The CA in `directory` (`ca.pem`, `ca.key`), made if it is not there.
+    /// The CA in `directory` (`ca.pem`, `ca.key`), or a new one that is yet to be written there.
     pub(super) fn open(directory: &Path) -> Result<Self, Trouble> {
-        let (pem, key) = (directory.join("ca.pem"), directory.join("ca.key"));
-        if pem.exists() || key.exists() {
-            let certificate = X509::from_pem(&read(&pem)?).map_err(|e| wrong(&pem, &e))?;
-            let private = PKey::private_key_from_pem(&read(&key)?).map_err(|e| wrong(&key, &e))?;
-            return Ok(Self { certificate, key: private });
+        if directory.join("ca.pem").exists() || directory.join("ca.key").exists() {
+            return Self::existing(directory);
         }
-        make_directory(directory)?;
         let made = Self::make().map_err(|error| Trouble::Failed(error.to_string()))?;
-        write_key(&key, &made.key)?;
-        write(&pem, &pem_of(&made.certificate)?, 0o644)?;
-        Ok(made)
+        Ok(Self { unwritten: Some(directory.to_owned()), ..made })
+    }
+
+    /// The CA in `directory`.
+    pub(super) fn existing(directory: &Path) -> Result<Self, Trouble> {
+        let (pem, key) = (directory.join("ca.pem"), directory.join("ca.key"));
+        let (certificate, private) = (read_certificate(&pem)?, read_key(&key)?);
+        let refused = |why: &str| Err(Trouble::Failed(format!("{} {why}", pem.display())));
+        if !same_key(&certificate, &private) {
+            return refused(&format!("is not of the key in {}", key.display()));
+        }
+        if !is_authority(&certificate) {
+            return refused("is no CA's certificate");
+        }
+        Ok(Self { certificate, key: private, unwritten: None })
+    }
+
+    /// Writes a new one.
+    pub(super) fn write(&self, made: &mut Made) -> Result<(), Trouble> {
+        let Some(directory) = &self.unwritten else { return Ok(()) };
+        made.directory(directory)?;
+        made.write(&directory.join("ca.key"), &pem_of_key(&self.key)?, 0o600)?;
+        made.write(&directory.join("ca.pem"), &pem_of(&self.certificate)?, 0o644)
     }
 
     fn make() -> Result<Self, ErrorStack> {
@@ -87,7 +108,7 @@ impl Authority {
         let identifier = SubjectKeyIdentifier::new().build(&context)?;
         builder.append_extension(identifier)?;
         sign(&mut builder, &key)?;
-        Ok(Self { certificate: builder.build(), key })
+        Ok(Self { certificate: builder.build(), key, unwritten: None })
     }
 }
 
@@ -100,20 +121,47 @@ pub(super) fn certificate(
     authority: Option<&Authority>,
 ) -> Result<X509, Trouble> {
     let subject = subject(user, device)?;
-    build(&subject, user, key, days, authority).map_err(|error| Trouble::Failed(error.to_string()))
+    build(&subject, Names::Email(user), key, days, authority)
+        .map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// A new certificate for the key and the subject of an old one.
+/// A new certificate for the key and all names of an old one.
 pub(super) fn renewed(
     old: &X509Ref,
     key: &PKey<Private>,
     days: u32,
     authority: Option<&Authority>,
 ) -> Result<X509, Trouble> {
-    let names = old.subject_alt_names();
-    let email = names.iter().flatten().find_map(|name| name.email()).unwrap_or_default();
-    build(old.subject_name(), email, key, days, authority)
+    let names = subject_alt_name(old);
+    build(old.subject_name(), Names::Old(names), key, days, authority)
         .map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+/// Whether it is signed by its own key.
+pub(super) fn is_its_own(certificate: &X509Ref) -> bool {
+    certificate.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
+}
+
+/// Names besides the subject.
+enum Names<'a> {
+    Email(&'a str),
+    Old(Option<Extension>),
+}
+
+impl Names<'_> {
+    fn extension(&self, context: &X509v3Context<'_>) -> Result<Option<X509Extension>, ErrorStack> {
+        match self {
+            Self::Email(email) if email.is_ascii() && email.contains('@') => {
+                SubjectAlternativeName::new().email(email).build(context).map(Some)
+            }
+            Self::Email(_) | Self::Old(None) => Ok(None),
+            Self::Old(Some((critical, value))) => {
+                let object = Asn1Object::from_str("2.5.29.17")?;
+                let value = Asn1OctetString::new_from_bytes(value)?;
+                X509Extension::new_from_der(&object, *critical, &value).map(Some)
+            }
+        }
+    }
 }
 
 fn subject(user: &str, device: Option<&str>) -> Result<X509Name, Trouble> {
@@ -127,14 +175,14 @@ fn subject(user: &str, device: Option<&str>) -> Result<X509Name, Trouble> {
     };
     // OpenSSL knows how long a name may be: 64 characters.
     let failed = |_: ErrorStack| {
-        Trouble::Failed("user and device can have 64 characters each in a certificate".to_owned())
+        usage("user and device can have 64 characters each in a certificate".to_owned())
     };
     built().map_err(failed)
 }
 
 fn build(
     subject: &X509NameRef,
-    email: &str,
+    names: Names<'_>,
     key: &PKey<Private>,
     days: u32,
     authority: Option<&Authority>,
@@ -153,9 +201,7 @@ fn build(
         let identifier = AuthorityKeyIdentifier::new().keyid(true).build(&context)?;
         builder.append_extension(identifier)?;
     }
-    if email.is_ascii() && email.contains('@') {
-        let context = builder.x509v3_context(issuer, None);
-        let names = SubjectAlternativeName::new().email(email).build(&context)?;
+    if let Some(names) = names.extension(&builder.x509v3_context(issuer, None))? {
         builder.append_extension(names)?;
     }
     sign(&mut builder, authority.map_or(key, |ca| &ca.key))?;
@@ -181,23 +227,26 @@ fn sign(builder: &mut X509Builder, key: &PKeyRef<Private>) -> Result<(), ErrorSt
     builder.sign(key, if pure { MessageDigest::null() } else { MessageDigest::sha256() })
 }
 
-/// Reads a certificate (PEM).
+/// Reads a certificate (PEM or DER).
 pub(super) fn read_certificate(path: &Path) -> Result<X509, Trouble> {
-    X509::from_pem(&read(path)?).map_err(|error| wrong(path, &error))
+    let bytes = read(path)?;
+    let read = X509::from_pem(&bytes).or_else(|_| X509::from_der(&bytes));
+    read.map_err(|_| none("certificate", path))
 }
 
-/// Reads a private key (PEM).
+/// Reads a private key (PEM or DER).
 pub(super) fn read_key(path: &Path) -> Result<PKey<Private>, Trouble> {
-    PKey::private_key_from_pem(&read(path)?).map_err(|error| wrong(path, &error))
+    let bytes = read(path)?;
+    let read = PKey::private_key_from_pem(&bytes).or_else(|_| PKey::private_key_from_der(&bytes));
+    read.map_err(|_| none("private key", path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     fs::read(path).map_err(|error| Trouble::Failed(format!("read {}: {error}", path.display())))
 }
 
-fn wrong(path: &Path, error: &ErrorStack) -> Trouble {
-    let why = error.errors().first().and_then(|error| error.reason()).unwrap_or("not PEM");
-    Trouble::Failed(format!("{}: {why}", path.display()))
+fn none(what: &str, path: &Path) -> Trouble {
+    Trouble::Failed(format!("no {what} in PEM or DER in {}", path.display()))
 }
 
 /// The certificate as PEM.
@@ -205,27 +254,22 @@ pub(super) fn pem_of(certificate: &X509Ref) -> Result<Vec<u8>, Trouble> {
     certificate.to_pem().map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// A directory that only its owner can enter.
-pub(super) fn make_directory(path: &Path) -> Result<(), Trouble> {
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(path)
-        .map_err(|error| Trouble::Failed(format!("mkdir {}: {error}", path.display())))
+/// The private key as PEM.
+pub(super) fn pem_of_key(key: &PKeyRef<Private>) -> Result<Vec<u8>, Trouble> {
+    key.private_key_to_pem_pkcs8().map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// Writes a file that must not be there yet.
-pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Trouble> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
-    let written = options.open(path).and_then(|mut file| file.write_all(content));
-    written.map_err(|error| Trouble::Failed(format!("write {}: {error}", path.display())))
+/// Whether the certificate is of the key.
+pub(super) fn same_key(certificate: &X509Ref, key: &PKeyRef<Private>) -> bool {
+    certificate.public_key().is_ok_and(|public| public.public_eq(key))
 }
 
-/// Writes a private key (PEM), for its owner only.
-pub(super) fn write_key(path: &Path, key: &PKeyRef<Private>) -> Result<(), Trouble> {
-    let pem = key.private_key_to_pem_pkcs8().map_err(|error| Trouble::Failed(error.to_string()))?;
-    write(path, &pem, 0o600)
+/// Whether the certificate may sign others.
+fn is_authority(certificate: &X509Ref) -> bool {
+    let text = certificate.to_text().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let constraints = text.split("X509v3 Basic Constraints:").nth(1);
+    constraints.and_then(|rest| rest.lines().nth(1)).is_some_and(|it| it.contains("CA:TRUE"))
 }
 
 #[cfg(test)]
@@ -249,12 +293,23 @@ mod tests {
     #[test]
     fn a_renewed_certificate_keeps_key_and_names() {
         let key = KeyType::P256.make().unwrap();
-        let old = certificate("alice@example.org", Some("phone"), &key, 1, None).unwrap();
+        let subject = subject("alice@example.org", Some("phone")).unwrap();
+        let mut builder = begin(&subject, &key, 1).unwrap();
+        builder.set_issuer_name(&subject).unwrap();
+        let mut names = SubjectAlternativeName::new();
+        names.critical().email("alice@example.org").email("al@example.org");
+        names.dns("laptop.example.org").uri("urn:example:alice");
+        let names = names.build(&builder.x509v3_context(None, None)).unwrap();
+        builder.append_extension(names).unwrap();
+        sign(&mut builder, &key).unwrap();
+        let old = builder.build();
         let new = renewed(&old, &key, 400, None).unwrap();
         assert!(new.public_key().unwrap().public_eq(&old.public_key().unwrap()));
         assert_eq!(new.subject_name().to_der().unwrap(), old.subject_name().to_der().unwrap());
-        let names = new.subject_alt_names().unwrap();
-        assert_eq!(names.get(0).unwrap().email(), Some("alice@example.org"));
+        assert_eq!(new.subject_alt_names().unwrap().len(), 4);
+        assert_eq!(subject_alt_name(&new), subject_alt_name(&old));
+        assert!(subject_alt_name(&new).is_some_and(|(critical, _)| critical));
+        assert!(is_its_own(&new));
         assert!(new.not_after() > old.not_after());
     }
 

@@ -1,17 +1,22 @@
 //! The words behind `smtpd-rs ccert VERB`.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, Read as _};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use super::super::Trouble;
 use super::make::KeyType;
-use crate::config::{Config, Source};
-use crate::identity::Entry;
+use super::site::Site;
+use crate::identity::entry::{self, BadEntry};
+use crate::identity::{Entry, day_of};
+use crate::sys::time;
 
 /// Days that a client's certificate lasts, unless said otherwise.
 const DAYS: u32 = 825;
+/// Nobody types more.
+const LONGEST_PASSWORD: u64 = 1024;
 
 /// What was asked for. A verb says which of these it takes.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ pub(super) struct Options {
     pub(super) ca: Option<PathBuf>,
     pub(super) out: Option<PathBuf>,
     pub(super) log: Option<PathBuf>,
-    pub(super) password: Option<String>,
+    password: Option<String>,
     pub(super) no_add: bool,
     /// What is no option.
     pub(super) rest: Vec<String>,
@@ -113,6 +118,21 @@ impl Options {
         Ok(())
     }
 
+    /// The password that was given: as a word, or as a line of standard input (`-`).
+    pub(super) fn password(&self) -> Result<Option<String>, Trouble> {
+        let Some(word) = &self.password else { return Ok(None) };
+        let mut password = word.clone();
+        if word == "-" {
+            password.clear();
+            std::io::stdin().lock().take(LONGEST_PASSWORD).read_line(&mut password)?;
+            password.truncate(password.trim_end_matches(['\r', '\n']).len());
+        }
+        if password.is_empty() {
+            return Err(usage("the password is empty".to_owned()));
+        }
+        Ok(Some(password))
+    }
+
     /// The only word that is no option.
     pub(super) fn only(&self, what: &str) -> Result<&str, Trouble> {
         match self.rest.as_slice() {
@@ -132,6 +152,9 @@ impl Options {
 
     /// What the table is to say of `user`.
     pub(super) fn entry(&self, user: &str) -> Result<Entry, Trouble> {
+        if user.contains('"') {
+            return Err(usage(format!("bad value of user: {user:?}: a user's name has no quotes")));
+        }
         let mut text = format!("user=\"{user}\"");
         for (name, value) in [
             ("until", &self.until),
@@ -146,17 +169,49 @@ impl Options {
                 text += &format!(", {name}=\"{value}\"");
             }
         }
-        Entry::parse(text.as_bytes()).map_err(|error| usage(error.to_string()))
+        let entry = Entry::parse(text.as_bytes()).map_err(|error| match error {
+            BadEntry::Value("user", user) if user.contains(char::is_whitespace) => {
+                usage(format!("bad value of user: \"{user}\": a user's name has no blanks"))
+            }
+            error => usage(error.to_string()),
+        })?;
+        let today = day_of(time::now());
+        if let Some(last) = entry.until.filter(|last| *last < today) {
+            return Err(usage(format!("--until {} is over", entry::date(last))));
+        }
+        Ok(entry)
     }
 
-    /// main.cf, evaluated.
-    pub(super) fn load(&self) -> Result<Config, Trouble> {
-        let failed = |fatal: crate::log::Fatal| {
-            Trouble::Failed(String::from_utf8_lossy(&fatal.0).into_owned())
-        };
-        let source = Source::read(&self.config).map_err(failed)?;
-        Config::load(source, b"smtpd", |_| Ok(())).map_err(failed)
+    /// main.cf and master.cf, evaluated.
+    pub(super) fn site(&self) -> Result<Site, Trouble> {
+        Site::read(&self.config)
     }
+
+    /// The command that adds a fingerprint with the same conditions.
+    pub(super) fn to_add(&self, fingerprint: &str, user: &str) -> String {
+        let mut command = format!("smtpd-rs ccert add {fingerprint} --user {}", for_shell(user));
+        for (name, value) in [
+            ("device", &self.device),
+            ("until", &self.until),
+            ("senders", &self.senders),
+            ("clients", &self.clients),
+            ("table", &self.table),
+        ] {
+            if let Some(value) = value {
+                command += &format!(" --{name} {}", for_shell(value));
+            }
+        }
+        command
+    }
+}
+
+/// A word as a shell reads it.
+fn for_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Words that were not understood.
@@ -166,4 +221,17 @@ pub(super) fn usage(text: String) -> Trouble {
 
 fn text(value: OsString) -> Result<String, Trouble> {
     Ok(value.string()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_the_same_words() {
+        assert_eq!(for_shell("alice@example.org"), "alice@example.org");
+        assert_eq!(for_shell("her phone"), "'her phone'");
+        assert_eq!(for_shell("it's $5"), r"'it'\''s $5'");
+        assert_eq!(for_shell(""), "''");
+    }
 }

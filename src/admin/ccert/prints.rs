@@ -104,7 +104,8 @@ pub(super) fn table(prints: &[Print]) -> String {
 }
 
 /// A fingerprint in any form, as tables have it: `A1:B2`, `a1b2`, `a1 b2`, `SHA256:oYs…`,
-/// `sha256//oYs…=`. `None`: it is none.
+/// `sha256//oYs…=`, base64 alone, and openssl(1)'s `sha256 Fingerprint=A1:B2` and
+/// `SHA2-256(stdin)= a1b2`. `None`: it is none.
 pub(super) fn normal(text: &str, digest: MessageDigest) -> Option<String> {
     let bytes = bytes(text.trim())?;
     (bytes.len() == digest.size()).then(|| Fingerprint::of_digest(&bytes).to_string())
@@ -122,13 +123,20 @@ pub(super) fn kind(text: &str) -> Option<&'static str> {
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    let name = text.split([':', '/']).next().unwrap_or_default();
+    // `sha256:…` may be hex or base64: the length tells.
+    let any = |text: &str| hex(text).or_else(|| base64(text));
+    let name = text.split([':', '/', ' ', '(']).next().unwrap_or_default();
     if MessageDigest::from_name(name).is_some() {
-        let rest = text[name.len()..].trim_start_matches([':', '/']);
-        // `sha256:…` may be hex or base64: the length tells.
-        return hex(rest).or_else(|| base64(rest));
+        let rest = &text[name.len()..];
+        return match rest.split_once('=') {
+            Some((words, value)) if rest.starts_with([' ', '(']) && !words.contains(':') => {
+                any(value.trim())
+            }
+            _ => any(rest.trim_start_matches([':', '/'])),
+        };
     }
-    hex(text)
+    let of_sha256 = |text: &str| matches!(text.len(), 43 | 44).then(|| base64(text)).flatten();
+    hex(text).or_else(|| of_sha256(text))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
@@ -163,6 +171,12 @@ mod tests {
             format!("sha256//{}", BASE64.encode(&bytes)),
             format!("sha256:{wanted}"),
             format!(" {} ", wanted.replace(':', " ")),
+            BASE64.encode(&bytes),
+            BASE64_NOPAD.encode(&bytes),
+            format!("sha256 Fingerprint={wanted}"),
+            format!("SHA256 Fingerprint={wanted}\n"),
+            format!("SHA256(stdin)= {}", plain.to_lowercase()),
+            format!("SHA2-256(key.der)= {}", plain.to_lowercase()),
         ] {
             assert_eq!(normal(&form, digest).as_deref(), Some(wanted.as_str()), "{form}");
         }
@@ -174,7 +188,8 @@ mod tests {
         let sha1 = "00:".repeat(19) + "00";
         assert_eq!(normal(&sha1, digest), None);
         assert_eq!(kind(&sha1), Some("sha1"));
-        for wrong in ["", "alice", "SHA256:x", "zz:yy", "cert.pem", "00"] {
+        for wrong in ["", "alice", "SHA256:x", "zz:yy", "cert.pem", "00", "sha256 x=", "sha256 é="]
+        {
             assert_eq!(normal(wrong, digest), None, "{wrong}");
             assert_eq!(kind(wrong), None, "{wrong}");
         }

@@ -1,7 +1,7 @@
 //! `ccert show`: what a certificate is, and its fingerprints in all forms.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) const HELP: &str = "\
 usage: smtpd-rs ccert show FILE|HOST:PORT
 
 Prints subject, issuer, dates and all fingerprints (of the public key and of the certificate; with
-colons, plain, and base64) of the certificate in a PEM file, or of the server at HOST:PORT
+colons, plain, and base64) of the certificate in a file (PEM or DER), or of the server at HOST:PORT
 (STARTTLS; on port 465 TLS from the start).
 
     smtpd-rs ccert show phone.pem
@@ -31,6 +31,8 @@ colons, plain, and base64) of the certificate in a PEM file, or of the server at
 
 /// How long a server may take for one thing.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A greeting that comes later than that is none.
+const GREETING: Duration = Duration::from_secs(10);
 /// More than a server's greeting needs.
 const LONGEST_TALK: u64 = 64 * 1024;
 
@@ -62,7 +64,7 @@ pub(super) fn show(words: &mut Parser) -> Result<ExitCode, Trouble> {
 }
 
 /// A name for people: what could move the cursor or turn the text is left out.
-fn name(name: &openssl::x509::X509NameRef) -> String {
+pub(super) fn name(name: &openssl::x509::X509NameRef) -> String {
     let part = |entry: &openssl::x509::X509NameEntryRef| {
         let field = entry.object().nid().short_name().unwrap_or("?").to_owned();
         let value = entry.data().to_string().unwrap_or_default();
@@ -87,8 +89,7 @@ fn of_server(host: &str, port: &str) -> Result<X509, String> {
 }
 
 fn handshake(stream: TcpStream, host: &str, at_once: bool) -> Result<X509, String> {
-    let io = |error: std::io::Error| error.to_string();
-    stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+    stream.set_read_timeout(Some(if at_once { PATIENCE } else { GREETING })).map_err(io)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(io)?;
     if !at_once {
         start_tls(&stream)?;
@@ -109,11 +110,21 @@ fn handshake(stream: TcpStream, host: &str, at_once: bool) -> Result<X509, Strin
     stream.ssl().peer_certificate().ok_or_else(|| "it has no certificate".to_owned())
 }
 
+/// Why nothing came.
+fn io(error: std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server says nothing".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 fn start_tls(mut stream: &TcpStream) -> Result<(), String> {
     let mut reader = BufReader::new(stream.take(LONGEST_TALK));
-    expect(&mut reader, "220")?;
+    let no_greeting = |why| format!("no greeting: {why} (TLS from the start only on 465)");
+    expect(&mut reader, "220").map_err(no_greeting)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
     for (command, code) in [("EHLO localhost\r\n", "250"), ("STARTTLS\r\n", "220")] {
-        stream.write_all(command.as_bytes()).map_err(|error| error.to_string())?;
+        stream.write_all(command.as_bytes()).map_err(io)?;
         expect(&mut reader, code)?;
     }
     Ok(())
@@ -123,7 +134,7 @@ fn start_tls(mut stream: &TcpStream) -> Result<(), String> {
 fn expect<R: Read>(reader: &mut BufReader<R>, code: &str) -> Result<(), String> {
     loop {
         let mut line = Vec::new();
-        reader.read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
+        reader.read_until(b'\n', &mut line).map_err(io)?;
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !line.starts_with(code) {
             return Err(format!("expected {code}, got \"{}\"", line.escape_debug()));

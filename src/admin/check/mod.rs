@@ -6,6 +6,7 @@
 //! changed, no client and no other program of Postfix but postconf(1) is asked.
 
 mod certificates;
+mod indexes;
 mod jail;
 mod master_cf;
 mod names;
@@ -88,6 +89,29 @@ impl Options {
     }
 }
 
+/// A service that is ours, and what main.cf and its own `-o` say together.
+pub(super) struct Own {
+    /// The first field of its entry.
+    pub(super) name: Vec<u8>,
+    /// `smtp/inet`
+    pub(super) title: String,
+    pub(super) source: Source,
+}
+
+/// The services of master.cf whose command is smtpd or smtpd-rs; none where there is no master.cf.
+pub(super) fn services(directory: &std::path::Path, main_cf: &Source) -> Vec<Own> {
+    let Ok(text) = std::fs::read(directory.join("master.cf")) else { return Vec::new() };
+    let services = master_cf::entries(&text).into_iter().filter_map(Result::ok);
+    let own = services.filter(Service::is_smtpd).map(|service| {
+        let mut source = main_cf.clone();
+        for setting in &service.settings {
+            source.dictionary.set(&setting.name, &setting.value);
+        }
+        Own { title: service.title(), name: service.name, source }
+    });
+    own.collect()
+}
+
 /// Runs the verb.
 pub(super) fn check(words: &mut lexopt::Parser) -> Result<ExitCode, Trouble> {
     let options = Options::parse(words)?;
@@ -150,6 +174,7 @@ impl Examination<'_> {
             self.look_at_restrictions(&started);
             self.look_at_certificates(&started, days);
             self.look_at_clients(&started);
+            self.look_at_indexes(&started);
             self.look_into_jail(&started);
             self.look_for_neighbours(&started, entries);
             self.look_at_proxied(&started);

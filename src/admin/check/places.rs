@@ -5,6 +5,9 @@ use super::report::Place;
 use crate::config::main_cf::{LogicalLines, name_value};
 use crate::config::parameters::TABLE;
 
+/// Endings of the files that postmap(1) makes.
+const INDEXES: &[&str] = &[".db", ".lmdb", ".cdb"];
+
 /// What a file says of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -79,6 +82,11 @@ fn parts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     parts.filter(|part| part.len() > 3 && (part.contains(&b'/') || part.contains(&b':')))
 }
 
+/// An indexed table is named in main.cf without the ending of its file.
+fn source_of_index(path: &[u8]) -> Option<&[u8]> {
+    INDEXES.iter().find_map(|ending| path.strip_suffix(ending.as_bytes()))
+}
+
 /// The parameter whose default has a part of the text.
 pub(super) fn default_in(text: &[u8]) -> Option<&'static str> {
     parts(text).find_map(|part| {
@@ -145,7 +153,8 @@ impl Places<'_> {
     }
 
     fn quoted_in(&self, text: &[u8]) -> Option<(&[u8], Place)> {
-        parts(text).find_map(|part| self.with_word(part))
+        let with = |part: &[u8]| self.with_word(part);
+        parts(text).find_map(|part| with(part).or_else(|| with(source_of_index(part)?)))
     }
 
     /// The parameter whose value has `word`.
@@ -178,6 +187,7 @@ a_list = one,
   permit_x
 my_table = texthash:/etc/x
 plain = y
+my_index = hash:/etc/y
 ";
     const MASTER_CF: &[u8] = b"smtp inet n - y - - smtpd\n  -o plain=z\n";
 
@@ -220,6 +230,8 @@ plain = y
         };
         let table = Some(("my_table".to_owned(), Some(4)));
         assert_eq!(of(b"open database /etc/x: No such file or directory"), table);
+        let index = Some(("my_index".to_owned(), Some(6)));
+        assert_eq!(of(b"open database /etc/y.db: No such file or directory"), index);
         assert_eq!(of(b"bad string: a_list = one"), Some(("a_list".to_owned(), Some(1))));
         assert_eq!(of(b"Invalid level \"y\""), Some(("plain".to_owned(), Some(2))));
         assert_eq!(of(b"nothing at all"), None);
