@@ -140,9 +140,9 @@ impl Case {
         self
     }
 
-    /// The log names no user.
+    /// The log names no user; one who fails is `(unavailable)`.
     const fn nobody(mut self) -> Self {
-        self.never = &["sasl_method", "sasl_username", ": client="];
+        self.never = &["sasl_method", "sasl_username=a", ": client="];
         self
     }
 }
